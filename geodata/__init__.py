@@ -1,0 +1,1 @@
+"""The map: everything that touches files, datums and tables of boundaries."""

@@ -1,0 +1,295 @@
+"""Claims with their grounds -> a compiled map: for every stretch of time a planar subdivision in which each face has one answer.
+
+    1  time is cut where a claim starts or ends; stretches with the same territories share a plate
+    2  territories and extent are overlaid; ground of the extent without a territory is a gap, and is split among its nearest
+       squads along bisectors, so that "nearest", its margin and the certificate cover it like any ground
+    3  all claims of the plate are overlaid with the bisectors; faces with the same claims are merged
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from geodata.gaps import bisectors
+from geodata.strips import border_strip
+from routing.errors import JieguanError
+from routing.ground.faces import OUTSIDE, Arrangement, Label, Subdivision, Walls, arrange, claims_of, dissolve
+from routing.ground.noding import MM, Ints, Linework, linework
+from routing.jurisdiction import Interval, JurisdictionMap, Plate, Settings, groups_of, intervals_of
+from routing.model import Agreement, Claim, ClaimId, Nearest, SquadCode, Territory
+from routing.situation import Roster
+
+Owner = tuple[int, SquadCode]
+"""(priority, squad): its sort order is the published order."""
+
+Progress = Callable[[str, int, int], None]
+"""Told (stage, done, of) while a map is compiled."""
+
+
+class NoTerritory(JieguanError):
+    zh = "没有任何辖区图形({path}):没有辖区就没有可派的中队。请检查 --territories 的文件与图层。"
+    en = "There is not one territory ({path}): without any, no squad has ground. Check the file and layer of --territories."
+
+
+class TwoClaimsOneId(JieguanError):
+    zh = "编号“{value}”用于两项不同的记录:一项决定必须能用编号指明。请为每项记录使用唯一编号。"
+    en = "The id {value!r} stands for two different claims; a reason must name one. Give each claim an id of its own."
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A claim and a piece of its ground: polygons in metres of the work CRS, None where it has none."""
+
+    claim: Claim
+    geometry: Any = None
+
+
+def compile_map(
+    grounds: Sequence[Ground],
+    roster: Roster,
+    settings: Settings,
+    extent: Any = None,
+    progress: Progress = lambda stage, done, of: None,
+) -> JurisdictionMap:
+    """The compiled map; the same bytes whatever the order of `grounds`, of rings and of their vertices.
+
+    `extent` (metres): the declared ground of the bureau; by default every territory of any time, holes filled.
+    Raises NoTerritory, TwoClaimsOneId, NoSuchSquad.
+    """
+    claims, pieces = _by_claim(grounds)
+    if not any(isinstance(c, Territory) and pieces[i] for i, c in enumerate(claims)):
+        raise NoTerritory(path="--territories")
+    declared = default_extent(grounds) if extent is None else extent
+    plate_of: dict[frozenset[int], int] = {}
+    intervals = intervals_of(claims, plate_of)
+    nearest: dict[Owner, int] = {}
+    plates = []
+    for number in range(len(plate_of)):
+        progress("faces", number, len(plate_of))
+        held = frozenset().union(*(i.claims for i in intervals if i.plate == number))
+        plates.append(_plate(claims, pieces, held, declared, settings.zone_m, nearest))
+    progress("faces", len(plate_of), len(plate_of))
+    made = tuple(Nearest(id=_nearest_id(o, nearest), squad=o[1], priority=o[0]) for o in nearest)
+    whole = frozenset(nearest.values())
+    return JurisdictionMap(
+        roster,
+        (*claims, *made),
+        tuple(plates),
+        tuple(Interval(i.since, i.until, i.plate, i.claims | whole) for i in intervals),
+        groups_of(claims),
+        replace(settings, whole_zone=any(_is_whole(c, pieces[i]) for i, c in enumerate(claims))),
+    )
+
+
+def default_extent(grounds: Sequence[Ground]) -> Any:
+    """The union of all territories with its holes filled, in metres on the millimetre grid."""
+    shapes = [g.geometry for g in grounds if isinstance(g.claim, Territory) and g.geometry is not None]
+    whole = arrange(linework(shapes))
+    merged = dissolve(whole, np.zeros(whole.n_face, np.int64), 1)
+    return shapely.multipolygons(list(merged.polygons()))
+
+
+def _by_claim(grounds: Sequence[Ground]) -> tuple[tuple[Claim, ...], list[list[Any]]]:
+    """Claims by id, and the pieces of each."""
+    by_id: dict[ClaimId, tuple[Claim, list[Any]]] = {}
+    for ground in grounds:
+        claim, pieces = by_id.setdefault(ground.claim.id, (ground.claim, []))
+        if claim != ground.claim:
+            raise TwoClaimsOneId(value=claim.id)
+        if ground.geometry is not None and not ground.geometry.is_empty:
+            pieces.append(ground.geometry)
+    ordered = [by_id[i] for i in sorted(by_id)]
+    return tuple(claim for claim, _ in ordered), [pieces for _, pieces in ordered]
+
+
+def _is_whole(claim: Claim, pieces: list[Any]) -> bool:
+    return isinstance(claim, Agreement) and not pieces
+
+
+def _nearest_id(owner: Owner, among: dict[Owner, int]) -> ClaimId:
+    alone = sum(o[1] == owner[1] for o in among) == 1
+    return ClaimId(f"nearest:{owner[1]}" if alone else f"nearest:{owner[1]}:{owner[0]}")
+
+
+def _plate(
+    claims: Sequence[Claim],
+    pieces: list[list[Any]],
+    held: frozenset[int],
+    extent: Any,
+    zone_m: float,
+    nearest: dict[Owner, int],
+) -> Plate:
+    """One plate; `nearest` gains the number of each owner of a piece of a gap."""
+    in_extent = len(claims)
+    territories = [i for i in sorted(held) if isinstance(claims[i], Territory)]
+    base = arrange(_lines(pieces, territories, extent, in_extent))
+    order = sorted({(g.priority, g.squad) for g in (claims[i] for i in territories) if isinstance(g, Territory)})
+    walls = _walls(base, _ranks(claims, base.labels, order), in_extent)
+    zones = _strips(claims, pieces, held, base, zone_m)
+    full = arrange(_lines(pieces, sorted(held), extent, in_extent, zones), walls)
+    rank = _nearest_ranks(full, _ranks(claims, full.labels, order), walls, in_extent, len(order))
+    for r in sorted(set(rank.values())):
+        nearest.setdefault(order[r], len(claims) + len(nearest))
+    keys: list[Label] = [
+        tuple(i for i in label if i != in_extent)
+        + ((nearest[order[rank[f]]],) if f in rank else ())
+        + ((_INSIDE,) if in_extent in label else ())
+        for f, label in enumerate(full.labels)
+    ]
+    distinct, number = claims_of([*keys, ()])
+    faces = dissolve(full, number[:-1], int(number[-1]))
+    inside = tuple(_INSIDE in label for label in distinct)
+    ring, ring_at = _extent_rings(full, number[:-1], inside, faces)
+    labels = tuple(tuple(i for i in label if i != _INSIDE) for label in distinct)
+    return Plate(faces, labels, inside, int(number[-1]), ring, ring_at)
+
+
+_INSIDE = 1 << 62
+"""Marks a label as inside the extent; sorts after every claim."""
+
+
+def _lines(
+    pieces: list[list[Any]],
+    numbers: Sequence[int],
+    extent: Any,
+    in_extent: int,
+    zones: Sequence[tuple[int, Any]] = (),
+) -> Linework:
+    """Linework of the numbered claims, of further zones (claim, geometry), and of the extent under its own number."""
+    shapes = [(i, shape) for i in numbers for shape in pieces[i]] + list(zones) + [(in_extent, extent)]
+    lines = linework([shape for _, shape in shapes])
+    return replace(lines, claim=np.array([i for i, _ in shapes], np.int64)[lines.claim])
+
+
+def _ranks(claims: Sequence[Claim], labels: tuple[Label, ...], order: list[Owner]) -> Ints:
+    """The first owner of each face in the published order, by its place in `order`; -1 none. The last is the outside's."""
+    place = {owner: i for i, owner in enumerate(order)}
+    rank = np.full(len(labels) + 1, -1, np.int64)
+    for f, label in enumerate(labels):
+        grounds = (claims[i] for i in label if i < len(claims))
+        rank[f] = min((place[(g.priority, g.squad)] for g in grounds if isinstance(g, Territory)), default=-1)
+    return rank
+
+
+def _gaps(faces: Arrangement, rank: Ints, in_extent: int) -> NDArray[np.bool_]:
+    """Faces inside the extent without a territory."""
+    return np.array([in_extent in label for label in faces.labels] + [False]) & (rank < 0)
+
+
+def _walls(base: Arrangement, rank: Ints, in_extent: int) -> Walls | None:
+    """The bisectors inside the gaps, None where no gap has two neighbours."""
+    gap = _gaps(base, rank, in_extent)
+    left, right = base.side[:, 0], base.side[:, 1]
+    exposed = (rank[left] >= 0) != (rank[right] >= 0)
+    rim = gap[left] != gap[right]
+    if not (rim & ~exposed).any():  # every gap is closed in by territories: none sees farther than its own rim
+        exposed &= rim
+    site_rank = np.maximum(rank[left], rank[right])[exposed]
+    if not rim.any() or len(np.unique(site_rank)) < 2:
+        return None
+    sites = np.concatenate([base.xy[base.edge[exposed, 0]], base.xy[base.edge[exposed, 1]]], 1)
+    corners = base.xy[np.unique(base.edge[rim])]
+    low, high = corners.min(0).tolist(), corners.max(0).tolist()
+    found = bisectors(sites, site_rank, (low[0], low[1], high[0], high[1]))
+    merged = dissolve(base, gap[:-1].astype(np.int64), 0)
+    tree = shapely.STRtree(merged.polygons()[merged.label == 1])
+    middle = (found.segments[:, :2] + found.segments[:, 2:]) / (2 * MM)
+    kept = np.unique(tree.query(shapely.points(middle), predicate="dwithin", distance=2 / MM)[0])
+    return Walls(found.segments[kept], found.left[kept], found.right[kept])
+
+
+def _nearest_ranks(full: Arrangement, rank: Ints, walls: Walls | None, in_extent: int, n_rank: int) -> dict[int, int]:
+    """The nearest owner of every gap face, by rank.
+
+    Bisectors part gaps, other lines do not. A piece's rim tells its owner: the territory beyond, or the wall's side. Where
+    roundings make them disagree (slivers thinner than the grid) the longer rim counts, then the published order.
+    """
+    gap = _gaps(full, rank, in_extent)
+    gaps = np.flatnonzero(gap).tolist()
+    if not gaps or not n_rank:
+        return {}
+    left, right = full.side[:, 0], full.side[:, 1]
+    walled = np.zeros(len(full.edge), bool)
+    walled[full.wall[:, 0]] = True
+    open_ = ~walled & gap[left] & gap[right]
+    piece = _components(full.n_face + 1, left[open_], right[open_])
+    d = (full.xy[full.edge[:, 1]] - full.xy[full.edge[:, 0]]).astype(float)
+    length = np.maximum(np.rint(np.hypot(d[:, 0], d[:, 1])), 1).astype(np.int64)
+    votes = np.zeros((full.n_face + 1, n_rank), np.int64)
+    for inner, outer in ((left, right), (right, left)):
+        rim = gap[inner] & (rank[outer] >= 0)
+        np.add.at(votes, (piece[inner[rim]], rank[outer[rim]]), length[rim])
+    if walls is not None:
+        edge, number, along = full.wall.T
+        for side, mine, other in ((0, walls.left, walls.right), (1, walls.right, walls.left)):
+            face = full.side[edge, side]
+            who = np.where(along == 1, mine[number], other[number])
+            np.add.at(votes, (piece[face[gap[face]]], who[gap[face]]), length[edge[gap[face]]])
+    return {f: int(row.argmax()) if (row := votes[piece[f]]).any() else _by_distance(full, f, rank) for f in gaps}
+
+
+def _components(n: int, a: Ints, b: Ints) -> Ints:
+    """The least member of each face's connected set."""
+    root = list(range(n))
+
+    def find(v: int) -> int:
+        while root[v] != v:
+            root[v] = root[root[v]]
+            v = root[v]
+        return v
+
+    for u, v in zip(a.tolist(), b.tolist(), strict=True):
+        u, v = find(u), find(v)
+        root[max(u, v)] = min(u, v)
+    return np.array([find(v) for v in range(n)], np.int64)
+
+
+def _by_distance(full: Arrangement, face: int, rank: Ints) -> int:
+    """The nearest owner of a piece that touches neither a territory nor a bisector, from one of its corners."""
+    exposed = (rank[full.side] >= 0).sum(1) == 1
+    owner = rank[full.side[exposed]].max(1)
+    corner = full.xy[full.edge[(full.side == face).any(1)][0, 0]] / MM
+    lines = shapely.linestrings(full.xy[full.edge[exposed]] / MM)
+    distance = shapely.distance(shapely.Point(corner), lines)
+    return int(owner[distance <= distance.min() + 1 / MM].min())
+
+
+def _strips(
+    claims: Sequence[Claim], pieces: list[list[Any]], held: frozenset[int], base: Arrangement, zone_m: float
+) -> list[tuple[int, Any]]:
+    """The border zones of agreements that have no ground of their own."""
+    wanted = [(i, c) for i in sorted(held) if isinstance(c := claims[i], Agreement) and not pieces[i]]
+    if not wanted or zone_m <= 0:
+        return []
+    squads = [{g.squad for g in (claims[i] for i in label if i < len(claims)) if isinstance(g, Territory)} for label in base.labels]
+    squads.append(set())
+
+    def border(squad: SquadCode) -> NDArray[np.object_]:
+        has = np.array([squad in s for s in squads])
+        edge = base.edge[has[base.side[:, 0]] != has[base.side[:, 1]]]
+        lines: NDArray[np.object_] = shapely.linestrings(base.xy[edge] / MM)
+        return lines
+
+    strips = ((i, border_strip(border(c.parties[0]), border(c.parties[1]), zone_m)) for i, c in wanted)
+    return [(i, strip) for i, strip in strips if not strip.is_empty]
+
+
+def _extent_rings(full: Arrangement, number: Ints, inside: Sequence[bool], faces: Subdivision) -> tuple[Ints, Ints]:
+    """The declared extent as rings over the vertices of the published faces."""
+    flag = np.array(inside, np.int64)
+    merged = dissolve(full, flag[number], 0)
+    rings: list[Ints] = []
+    for f in np.flatnonzero(merged.label == 1).tolist():
+        for r in range(merged.face_at[f], merged.face_at[f + 1]):
+            rings.append(merged.ring[merged.ring_at[r] : merged.ring_at[r + 1]])
+    if not rings:
+        return np.empty(0, np.int64), np.zeros(1, np.int64)
+    order = {tuple(p): i for i, p in enumerate(faces.xy.tolist())}
+    place = np.array([order.get(tuple(p), OUTSIDE) for p in merged.xy.tolist()], np.int64)
+    return place[np.concatenate(rings)], np.concatenate([[0], np.cumsum([len(r) for r in rings])]).astype(np.int64)

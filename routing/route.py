@@ -1,0 +1,604 @@
+"""Complaints on a map -> decisions. One path for one and for ten million.
+
+A point is looked up in the index: its class, the margin, and what is within reach. Points with the same class and the same
+neighbours are in the same situation, so the ladder runs once for each situation that occurs, and columns are look-ups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from routing.errors import JieguanError
+from routing.ground.cells import Cells, Floats, Small
+from routing.ground.faces import Label
+from routing.ground.locate import LEVELS, ON_LINE, ON_LINE_MM, Found, Lone, locate
+from routing.jurisdiction import OTHER_CATEGORIES, Context, JurisdictionMap, Sheet, micros
+from routing.ladder import decide
+from routing.model import Category, Decision, Designation, Location, Nearest, SquadCode, Step, Township
+from routing.situation import Situation
+
+CAP_M = 100.0
+"""Margins are told up to here by default: farther from any line nothing about the place can change the answer."""
+
+
+class InstantNeeded(JieguanError):
+    zh = "这张地图的归属随时间变化,但没有给出时间:无法知道按哪一天的界线派单。请用 --at 或 --at-field 指定时间。"
+    en = "Who leads on this map changes with time, and no time was given. State it with --at or --at-field."
+
+
+class ZoneIsCompiled(JieguanError):
+    zh = "地图按 {compiled} 米的交界带编制,其中有覆盖整条交界带的协议;不能改用 {value} 米。请用 --zone-m {value} 重新编制。"
+    en = (
+        "The map was compiled with a border zone of {compiled} m, and an agreement holds in the whole of it, so it cannot be "
+        "routed with {value} m. Compile it again with --zone-m {value}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Complaints:
+    """n complaints as arrays; an array of length 1 serves all rows.
+
+    `x`, `y`: metres in the work CRS of the map; NaN cannot be located and goes to the duty squad. `error_m`: radius in which
+    the true place lies. `at`: microseconds since 1970 UTC. `group`: category groups of the map (`JurisdictionMap.group_of`).
+    `found_by`: number of the squad that found the case, -1 nobody. `case`: case ids, for orders about one case.
+    """
+
+    x: Floats
+    y: Floats
+    error_m: Floats
+    at: NDArray[np.int64] | None = None
+    group: Small | None = None
+    found_by: Small | None = None
+    case: NDArray[np.object_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Decisions as arrays, in the order of the complaints. Squads are numbers into `on.roster.squads`, -1 is none.
+
+    `assist[assist_at[i]:assist_at[i + 1]]` assist row i. `township` are numbers into `township_codes`. `verdict` are numbers
+    into the map's ledger, where the reasons stand.
+    """
+
+    on: JurisdictionMap
+    squad: Small
+    assist_at: Small
+    assist: Small
+    step: NDArray[np.int8]
+    doubtful: NDArray[np.bool_]
+    margin_m: Floats
+    runner_up: Small
+    township: Small
+    township_codes: tuple[str, ...]
+    verdict: Small
+
+    def __len__(self) -> int:
+        return len(self.squad)
+
+    def decision(self, i: int) -> Decision:
+        """Row i as a value."""
+        squads = self.on.roster.squads
+        verdict = self.on.ledger.verdicts[self.verdict[i]]
+        runner, township = int(self.runner_up[i]), int(self.township[i])
+        return Decision(
+            verdict.lead,
+            verdict.assist,
+            verdict.step,
+            verdict.reasons,
+            bool(self.doubtful[i]),
+            float(self.margin_m[i]),
+            squads[runner].code if runner >= 0 else None,
+            self.on.pin,
+            self.township_codes[township] if township >= 0 else None,
+        )
+
+    def to_arrow(self) -> Any:
+        """A pyarrow Table of the decision columns, squads as dictionary codes."""
+        import pyarrow as pa  # the arrays serve without it
+
+        codes = pa.array([s.code for s in self.on.roster.squads], pa.string())
+
+        def squads(number: Small) -> Any:
+            return pa.DictionaryArray.from_arrays(pa.array(number, mask=number < 0), codes)
+
+        steps = pa.DictionaryArray.from_arrays(self.step, pa.array([s.value for s in Step]))
+        townships = pa.DictionaryArray.from_arrays(
+            pa.array(self.township, mask=self.township < 0), pa.array(list(self.township_codes), pa.string())
+        )
+        assist = pa.ListArray.from_arrays(self.assist_at, squads(self.assist))
+        columns = [squads(self.squad), assist, steps, pa.array(self.doubtful), pa.array(self.margin_m)]
+        names = ["squad", "assist", "step", "doubtful", "margin_m", "runner_up", "township"]
+        return pa.table([*columns, squads(self.runner_up), townships], names=names)
+
+
+def route(
+    on: JurisdictionMap,
+    complaints: Complaints,
+    *,
+    zone_m: float | None = None,
+    cap_m: float = CAP_M,
+    workers: int = 1,
+) -> Routed:
+    """Decide every complaint: exactly one squad each, whatever its place.
+
+    `zone_m` is the border zone (default: the map's). Margins are exact to 1 mm up to `cap_m`.
+    Raises InstantNeeded, ZoneIsCompiled.
+    """
+    zone = _zone(on, zone_m)
+    contexts, context = _contexts(on, complaints)
+    sheets = [on.sheet(c) for c in contexts]
+    out = _Rows(len(complaints))
+    for rows, mine in _parts(on, complaints, contexts, context, max(CAP_M, zone, cap_m)):
+        number = np.zeros(len(contexts), np.int32)
+        number[mine] = np.arange(len(mine))
+        part = complaints if rows is None else _rows_of(complaints, rows)
+        where = number[context if rows is None or len(context) == 1 else context[rows]]
+        out.put(rows, _on_plate(on, part, [sheets[k] for k in mine], where, zone, cap_m, workers))
+    return out.routed(on, _township_codes(on))
+
+
+class Router:
+    """Decides one complaint at a time, at the rate of a look-up. Same facts, same ladder, same numbers as `route`.
+
+    Not for two threads at once; make one each.
+    """
+
+    def __init__(self, on: JurisdictionMap, *, zone_m: float | None = None, cap_m: float = CAP_M) -> None:
+        self.on = on
+        self._zone = _zone(on, zone_m)
+        self._cap = cap_m
+        self._lone: dict[tuple[Context, int], _Desk] = {}
+        self._timeless = len(on.intervals) == 1 and not on.alternating
+        self._always = Context(0)
+
+    def __call__(
+        self,
+        place: Location,
+        category: Category | None = None,
+        at: datetime | None = None,
+        *,
+        found_by: SquadCode | None = None,
+        case: str | None = None,
+    ) -> Decision:
+        """Decide one complaint."""
+        if case is not None and case in self.on.case_orders or not self._cap_suits(place):
+            return self._by_arrays(place, category, at, found_by, case)
+        if self._timeless and category is None and found_by is None:
+            context = self._always
+        else:
+            context = _context(self.on, category, at, found_by)
+        desk = self._lone.get((context, 0))
+        if desk is None:
+            desk = self._lone[(context, 0)] = _Desk(self.on, context, self._zone, self._cap)
+        decision = desk.decide(place.x, place.y, place.error_m)
+        return decision if decision is not None else self._by_arrays(place, category, at, found_by, case)
+
+    def _cap_suits(self, place: Location) -> bool:
+        return max(self._cap, self._zone, place.error_m + self.on.settings.line_accuracy_m) <= CAP_M
+
+    def _by_arrays(
+        self, place: Location, category: Category | None, at: datetime | None, found_by: SquadCode | None, case: str | None
+    ) -> Decision:
+        one = complaint(self.on, place, category, at, found_by=found_by, case=case)
+        return route(self.on, one, zone_m=self._zone, cap_m=self._cap).decision(0)
+
+
+def complaint(
+    on: JurisdictionMap,
+    place: Location,
+    category: Category | None = None,
+    at: datetime | None = None,
+    *,
+    found_by: SquadCode | None = None,
+    case: str | None = None,
+) -> Complaints:
+    """One complaint as arrays of length 1."""
+    finder = on.squad_number.get(found_by, -1) if found_by is not None else -1
+    return Complaints(
+        np.array([place.x]),
+        np.array([place.y]),
+        np.array([place.error_m]),
+        None if at is None else np.array([micros(at)], np.int64),
+        np.array([on.group_of.get(category, OTHER_CATEGORIES) if category else OTHER_CATEGORIES], np.int32),
+        np.array([finder], np.int32),
+        None if case is None else np.array([case], object),
+    )
+
+
+def groups(on: JurisdictionMap, categories: Sequence[str | None]) -> Small:
+    """The category group of each category code."""
+    known = on.group_of
+    return np.array([known.get(Category(c), OTHER_CATEGORIES) if c else OTHER_CATEGORIES for c in categories], np.int32)
+
+
+class _Desk:
+    """One context of one map, ready for lone points."""
+
+    def __init__(self, on: JurisdictionMap, context: Context, zone: float, cap: float) -> None:
+        self._sheet = sheet = on.sheet(context)
+        self._accuracy2 = on.accuracy2(on.intervals[context.interval].plate)
+        self._lone = Lone(sheet.plate.cells(CAP_M), zone**2, self._accuracy2, sheet.lead[None, :])
+        self._on, self._cap = on, cap
+        self._share = np.array([sheet.uses_share(c) for c in range(len(sheet.plate.labels))])
+        self._simple = _simpler(sheet)
+        codes = _township_codes(on)
+        self._township = [codes[t] if t >= 0 else None for t in _townships(on, sheet.plate.labels, codes).tolist()]
+
+    def decide(self, x: float, y: float, error_m: float) -> Decision | None:
+        """The decision, or None where the share of the error disc must be measured."""
+        own, margin, across, near = self._lone(x, y, error_m * error_m)
+        sheet = self._sheet
+        lead = sheet.lead
+        if near:
+            simple = self._simple
+            verdict = self._on.ledger.verdicts[sheet.verdict((own, *sorted([simple[code] for code in near])))]
+        else:
+            verdict = self._on.ledger.verdicts[sheet.base[own]]
+        if self._share[own] and error_m * error_m + self._accuracy2[own] > 0.0:
+            return None
+        squads = self._on.roster.squads
+        if verdict.lead != squads[lead[own]].code:  # on a line, and the published order gives it to the other side
+            margin, across = 0.0, own
+        true2 = error_m * error_m + max(self._accuracy2[own], self._accuracy2[across])
+        doubtful = verdict.unsure or margin * margin <= max(true2, _ON_LINE_M2)
+        capped = margin >= self._cap
+        return Decision(
+            verdict.lead,
+            verdict.assist,
+            verdict.step,
+            verdict.reasons,
+            bool(doubtful),
+            self._cap if capped else margin,
+            None if capped else squads[lead[across]].code,
+            self._on.pin,
+            self._township[own],
+        )
+
+
+_ON_LINE_M2 = (ON_LINE_MM / 1000.0) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The columns of some rows, before verdict numbers are spelled out."""
+
+    verdict: Small
+    margin: Floats
+    runner: Small
+    doubtful: NDArray[np.bool_]
+    township: Small
+
+
+class _Rows:
+    """The columns being filled, part by part."""
+
+    def __init__(self, n: int) -> None:
+        integers = (np.full(n, -1, np.int32) for _ in range(3))
+        verdict, runner, township = integers
+        self._all = _Answer(verdict, np.empty(n), runner, np.empty(n, bool), township)
+
+    def put(self, rows: NDArray[np.int64] | None, answer: _Answer) -> None:
+        if rows is None:
+            self._all = answer
+            return
+        for name in _Answer.__slots__:
+            getattr(self._all, name)[rows] = getattr(answer, name)
+
+    def routed(self, on: JurisdictionMap, township_codes: tuple[str, ...]) -> Routed:
+        """Verdict numbers -> columns."""
+        answer = self._all
+        columns = on.ledger.columns()
+        count = np.diff(columns.assist_at)[answer.verdict]
+        assist_at = np.zeros(len(count) + 1, np.int32)
+        np.cumsum(count, out=assist_at[1:])
+        helped = np.flatnonzero(count)
+        n = count[helped]
+        first = columns.assist_at[answer.verdict[helped]]
+        assist = columns.assist[np.repeat(first, n) + np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)]
+        return Routed(
+            on,
+            columns.lead[answer.verdict],
+            assist_at,
+            assist,
+            columns.step[answer.verdict],
+            answer.doubtful,
+            answer.margin,
+            answer.runner,
+            answer.township,
+            township_codes,
+            answer.verdict,
+        )
+
+
+Part = tuple[NDArray[np.int64] | None, list[int]]
+
+
+def _parts(
+    on: JurisdictionMap, complaints: Complaints, contexts: list[Context], context: Small, floor: float
+) -> Iterator[Part]:
+    """Rows (None: all) that share a plate and an index, with their contexts.
+
+    Rows with a wide error need an index that sees farther; the others need not pay for it.
+    """
+    plate = np.array([on.intervals[c.interval].plate for c in contexts], np.int64)
+    worst = max((float(on.accuracy2(p).max(initial=0.0)) for p in set(plate.tolist())), default=0.0)
+    reach = np.sqrt(complaints.error_m**2 + worst)
+    step = np.ceil(np.log2(np.maximum(reach, floor) / floor)).astype(np.int64)
+    step = np.where(np.isfinite(reach), step, 0)
+    if len(set(plate.tolist())) <= 1 and (len(step) == 1 or not step.any()):
+        yield None, list(range(len(contexts)))
+        return
+    key = np.broadcast_to(plate[context] * 64 + step, len(complaints))
+    for k in np.unique(key).tolist():
+        yield np.flatnonzero(key == k), np.flatnonzero(plate == k // 64).tolist()
+
+
+def _rows_of(c: Complaints, rows: NDArray[np.int64]) -> Complaints:
+    """Some rows; arrays of length 1 stay as they are."""
+
+    def some(a: Any) -> Any:
+        return a if a is None or len(a) == 1 else a[rows]
+
+    return Complaints(c.x[rows], c.y[rows], some(c.error_m), some(c.at), some(c.group), some(c.found_by), some(c.case))
+
+
+def _on_plate(
+    on: JurisdictionMap,
+    complaints: Complaints,
+    sheets: list[Sheet],
+    context: Small,
+    zone: float,
+    cap: float,
+    workers: int,
+) -> _Answer:
+    """Decide complaints that fall on one plate; `context` are numbers into `sheets`."""
+    plate = sheets[0].plate
+    accuracy2 = on.accuracy2(on.intervals[sheets[0].context.interval].plate)
+    error2 = complaints.error_m**2
+    widest = float(np.sqrt(error2.max(initial=0.0) + accuracy2.max(initial=0.0)))
+    cells = plate.cells(max(CAP_M, zone, cap, widest))
+    lead, base = np.stack([s.lead for s in sheets]), np.stack([s.base for s in sheets])
+    found = locate(cells, complaints.x, complaints.y, error2, zone**2, accuracy2, lead, context, workers)
+    many = len(context) > 1
+    verdict = base[context, found.own] if many else base[context[0]][found.own]
+    margin, across = found.margin, found.across
+    runner = np.full(len(margin), -1, np.int32)
+    close = np.flatnonzero(across >= 0)
+    runner[close] = lead[context[close] if many else context[0], across[close]]
+    near = np.flatnonzero(found.n_near)
+    verdict[near] = _near_verdicts(sheets, context, found, near)
+    for i, number, lone in _special(on, complaints, sheets, context, found, zone, cells):
+        verdict[i], margin[i] = number, lone
+    columns = on.ledger.columns()
+    mine = lead[context[near] if many else context[0], found.own[near]]
+    turned = near[columns.lead[verdict[near]] != mine]
+    turned = turned[_on_line(found, turned)]
+    margin[turned] = 0.0  # on a line, and the published order gives it to the other side
+    runner[turned] = lead[context[turned] if many else context[0], found.own[turned]]
+    doubtful = columns.unsure[verdict]
+    close = np.flatnonzero(margin <= max(widest, ON_LINE_MM / 1000.0))
+    line2 = np.maximum(accuracy2[found.own[close]], accuracy2[across[close]])
+    true2 = (error2[close] if len(error2) > 1 else error2[0]) + line2
+    doubtful[close] |= margin[close] ** 2 <= np.maximum(true2, _ON_LINE_M2)
+    runner[margin >= cap] = -1
+    np.minimum(margin, cap, out=margin)
+    nowhere = np.isnan(complaints.x) | np.isnan(complaints.y)
+    margin[nowhere], runner[nowhere] = np.nan, -1
+    codes = _township_codes(on)
+    township = _townships(on, plate.labels, codes)[found.own] if codes else np.full(len(margin), -1, np.int32)
+    return _Answer(verdict, margin, runner, doubtful, township)
+
+
+def _near_verdicts(sheets: list[Sheet], context: Small, found: Found, rows: NDArray[np.int64]) -> Small:
+    """The verdict of each row that has something within reach: one per situation that occurs."""
+    code = _levels_kept(sheets, context, found, rows)
+    key = context[rows].astype(np.int64) if len(context) > 1 else np.full(len(rows), context[0], np.int64)
+    key = key * len(sheets[0].base) + found.own[rows]
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    for column in code.T:
+        _, first, place = np.unique(place * (column.max(initial=0) + 2) + column + 1, return_index=True, return_inverse=True)
+    verdict = np.empty(len(first), np.int32)
+    for j, row in enumerate(first.tolist()):
+        sheet = sheets[context[rows[row]] if len(context) > 1 else context[0]]
+        near = [c for c in code[row].tolist() if c >= 0]
+        verdict[j] = sheet.verdict((int(found.own[rows[row]]), *near))
+    spread: Small = verdict[place]
+    return spread
+
+
+def _levels_kept(sheets: list[Sheet], context: Small, found: Found, rows: NDArray[np.int64]) -> Small:
+    """Sorted near codes of each row, -1 where there is none."""
+    wide = int(found.n_near[rows].max(initial=0))
+    code = found.near[rows, :wide]
+    none = np.arange(wide)[None, :] >= found.n_near[rows][:, None]
+    kept = _simpler(sheets[0])[np.where(none, 0, code)].astype(np.int32)
+    kept[none] = -1
+    kept.sort(1)
+    return kept
+
+
+def _simpler(sheet: Sheet) -> Any:
+    """Near codes that say no more than the ladder asks: `in the error` matters only for pieces of gaps."""
+    codes = np.arange(LEVELS * len(sheet.plate.labels))
+    gap = np.array([any(isinstance(sheet.on.claims[i], Nearest) for i in label) for label in sheet.plate.labels])
+    drop = (codes % LEVELS == 1) & ~np.repeat(gap, LEVELS)
+    return np.where(drop, codes - 1, codes)
+
+
+def _on_line(found: Found, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Is the point of each row on a line?"""
+    wide = found.near.shape[1]
+    there = np.arange(wide)[None, :] < found.n_near[rows][:, None]
+    on_line: NDArray[np.bool_] = ((found.near[rows] % LEVELS == ON_LINE) & there).any(1)
+    return on_line
+
+
+def _special(
+    on: JurisdictionMap, complaints: Complaints, sheets: list[Sheet], context: Small, found: Found, zone: float, cells: Cells
+) -> Iterator[tuple[int, int, float]]:
+    """(row, verdict, margin) of rows the ladder must see one by one: orders for the case, and shares of the error disc."""
+    many = len(context) > 1
+    ordered = _ordered_rows(on, complaints)
+    share = np.stack([[s.uses_share(c) for c in range(len(s.base))] for s in sheets])
+    disputed = np.empty(0, np.int64)
+    if share.any():
+        e2 = complaints.error_m**2 + on.accuracy2(on.intervals[sheets[0].context.interval].plate)[found.own]
+        disputed = np.flatnonzero(share[context if many else context[0], found.own] & (e2 > 0.0))
+    for i in sorted({*ordered, *disputed.tolist()}):
+        sheet = sheets[context[i] if many else context[0]]
+        own = int(found.own[i])
+        near = _levels_kept(sheets, context, found, np.array([i]))[0].tolist()
+        situation = sheet.situation((own, *(c for c in near if c >= 0)))
+        margin = float(found.margin[i])
+        if i in ordered:
+            situation = replace(situation, orders=_orders(on, sheet, ordered[i]))
+        if share[sheets.index(sheet), own]:
+            error = complaints.error_m[i if len(complaints.error_m) > 1 else 0]
+            radius = float(np.sqrt(error**2 + on.accuracy2(on.intervals[sheet.context.interval].plate)[own]))
+            shares = disc_shares(on, sheet, float(complaints.x[i]), float(complaints.y[i]), radius)
+            situation = replace(situation, shares=shares)
+            margin = _share_margin(on, sheet, own, situation, complaints, i, zone, cells, radius)
+        number = sheet.special(situation)
+        if on.ledger.verdicts[number].step is Step.CASE_ORDER:
+            margin = np.inf
+        yield i, number, margin
+
+
+def _ordered_rows(on: JurisdictionMap, complaints: Complaints) -> dict[int, str]:
+    """Rows whose case a superior has ordered, with the case id."""
+    if complaints.case is None or not on.case_orders:
+        return {}
+    case = complaints.case.tolist() if len(complaints.case) > 1 else complaints.case.tolist() * len(complaints)
+    return {i: c for i, c in enumerate(case) if c in on.case_orders}
+
+
+def _orders(on: JurisdictionMap, sheet: Sheet, case: str) -> tuple[Designation, ...]:
+    return tuple(order for order in on.case_orders[case] if sheet.holds(order))
+
+
+def disc_shares(
+    on: JurisdictionMap, sheet: Sheet, x: float, y: float, radius: float
+) -> tuple[tuple[SquadCode, float], ...]:
+    """Each squad's share of the disc around a place (metres), by code, to six decimals: symmetry must stay a tie."""
+    disc = shapely.Point(x, y).buffer(radius, quad_segs=256)
+    area: dict[SquadCode, float] = {}
+    for polygon, label in sheet.plate.polygons_near(disc):
+        part = shapely.area(shapely.intersection(polygon, disc))
+        for squad in {g.squad for g in sheet.grounds(label)}:
+            area[squad] = area.get(squad, 0.0) + part
+    return tuple((squad, round(area[squad] / disc.area, 6)) for squad in sorted(area))
+
+
+def _share_margin(
+    on: JurisdictionMap,
+    sheet: Sheet,
+    own: int,
+    situation: Situation,
+    complaints: Complaints,
+    i: int,
+    zone: float,
+    cells: Cells,
+    radius: float,
+) -> float:
+    """A distance within which the lead cannot change, in ground that is disputed and settled by the share of the error disc.
+
+    Moving a disc of radius e by d exchanges at most 2 e d of its area on either side, so the difference of two shares changes
+    by at most 4 d / (pi e). This is a guaranteed lower bound, the only margin that is not exact.
+    """
+    lead = decide(situation, on.roster).lead
+    row = sheet.lead.copy()
+    row[own] = on.squad_number[lead]
+    accuracy2 = on.accuracy2(on.intervals[sheet.context.interval].plate)
+    _, margin, _, _ = Lone(cells, zone**2, accuracy2, row[None, :])(complaints.x[i], complaints.y[i], 0.0)
+    share = dict(situation.shares)
+    ahead = share.get(lead, 0.0) - max((share.get(s, 0.0) for s in situation.claimants if s != lead), default=0.0)
+    return min(margin, ahead * np.pi * radius / 4.0)
+
+
+def _zone(on: JurisdictionMap, zone_m: float | None) -> float:
+    if zone_m is None:
+        return on.settings.zone_m
+    if zone_m != on.settings.zone_m and on.settings.whole_zone:
+        raise ZoneIsCompiled(compiled=on.settings.zone_m, value=zone_m)
+    return zone_m
+
+
+def _contexts(on: JurisdictionMap, complaints: Complaints) -> tuple[list[Context], Small]:
+    """The distinct contexts of the rows, and each row's number among them; one number serves all rows alike."""
+    interval = _intervals(on, complaints)
+    columns: list[NDArray[np.int64]] = [interval]
+    columns.append(_column(complaints.group))
+    columns.append(_column(complaints.found_by if on.finders else None, -1))
+    turns, turn = _turns(on, complaints, interval)
+    columns.append(turn)
+    if all(len(c) == 1 for c in columns):
+        i, group, finder, t = (int(c[0]) for c in columns)
+        return [_made(on, i, group, finder, turns[t])], np.zeros(1, np.int32)
+    n = len(complaints)
+    key = np.zeros(n, np.int64)
+    for column in columns:
+        key = key * (int(column.max(initial=0)) + 2) + np.broadcast_to(column, n) + 1
+    _, first, number = np.unique(key, return_index=True, return_inverse=True)
+    rows = [tuple(int(c[row if len(c) > 1 else 0]) for c in columns) for row in first.tolist()]
+    return [_made(on, i, group, finder, turns[t]) for i, group, finder, t in rows], number.astype(np.int32)
+
+
+def _made(on: JurisdictionMap, interval: int, group: int, finder: int, turns: tuple[tuple[str, SquadCode], ...]) -> Context:
+    return Context(interval, group, turns, on.roster.squads[finder].code if finder >= 0 else None)
+
+
+def _column(values: Small | None, default: int = 0) -> NDArray[np.int64]:
+    return np.array([default], np.int64) if values is None else values.astype(np.int64)
+
+
+def _intervals(on: JurisdictionMap, complaints: Complaints) -> NDArray[np.int64]:
+    """The interval of each row."""
+    if complaints.at is None:
+        if len(on.intervals) > 1 or on.alternating:
+            raise InstantNeeded()
+        return np.zeros(1, np.int64)
+    return np.searchsorted(on.changes, complaints.at, "right").astype(np.int64)
+
+
+Turns = tuple[tuple[str, SquadCode], ...]
+
+
+def _turns(on: JurisdictionMap, complaints: Complaints, interval: NDArray[np.int64]) -> tuple[list[Turns], NDArray[np.int64]]:
+    """The distinct states of alternating agreements, and each row's. Turns change at local midnight: quarter hours suffice."""
+    if not on.alternating or complaints.at is None:
+        return [()], np.zeros(1, np.int64)
+    key = (complaints.at // 900_000_000) * len(on.intervals) + interval
+    slot, place = np.unique(key, return_inverse=True)
+    states: dict[Turns, int] = {}
+    number = []
+    for k in slot.tolist():
+        moment = datetime.fromtimestamp(k // len(on.intervals) * 900, UTC)
+        number.append(states.setdefault(on.turns(k % len(on.intervals), moment), len(states)))
+    return list(states), np.array(number, np.int64)[place]
+
+
+def _context(on: JurisdictionMap, category: Category | None, at: datetime | None, found_by: SquadCode | None) -> Context:
+    """The context of a lone complaint."""
+    contexts, _ = _contexts(on, complaint(on, Location(0.0, 0.0), category, at, found_by=found_by))
+    return contexts[0]
+
+
+def _township_codes(on: JurisdictionMap) -> tuple[str, ...]:
+    return tuple(sorted({c.code for c in on.claims if isinstance(c, Township)}))
+
+
+def _townships(on: JurisdictionMap, labels: tuple[Label, ...], codes: tuple[str, ...]) -> Small:
+    """The township of each class, -1 none; where two overlap, the lower code."""
+    number = {code: i for i, code in enumerate(codes)}
+    found = [[number[c.code] for c in (on.claims[i] for i in label) if isinstance(c, Township)] for label in labels]
+    return np.array([min(numbers, default=-1) for numbers in found], np.int32)
