@@ -282,9 +282,10 @@ class Sheet:
         self.base = np.array([self.verdict((c,)) for c in range(len(self.plate.labels))], np.int32)
         self.lead = on.ledger.columns().lead[self.base]
 
-    def uses_share(self, c: int) -> bool:
-        """Does the share of the error disc matter in class c?"""
-        return would_share(self.situation((c,)), self.on.roster)
+    @cached_property
+    def uses_share(self) -> NDArray[np.bool_]:
+        """Classes in which the share of the error disc matters."""
+        return np.array([would_share(self.situation((c,)), self.on.roster) for c in range(len(self.base))])
 
     def holds(self, claim: Claim) -> bool:
         """Is the claim in force in this interval?"""

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from routing.errors import JieguanError
 from routing.ground.cells import Cells, Floats, Small
 from routing.ground.faces import Label
-from routing.ground.locate import LEVELS, ON_LINE, ON_LINE_MM, Found, Lone, locate
+from routing.ground.locate import LEVELS, Answers, Found, Lone, Reach, assistants, locate, spelled
 from routing.jurisdiction import OTHER_CATEGORIES, Context, JurisdictionMap, Sheet, micros
 from routing.ladder import decide
-from routing.model import Category, Decision, Designation, Location, Nearest, SquadCode, Step, Township
+from routing.model import Category, Decision, Location, Nearest, SquadCode, Step, Township
 from routing.situation import Situation
 
 CAP_M = 100.0
@@ -226,46 +226,45 @@ class _Desk:
 
     def __init__(self, on: JurisdictionMap, context: Context, zone: float, cap: float) -> None:
         self._sheet = sheet = on.sheet(context)
-        self._accuracy2 = on.accuracy2(on.intervals[context.interval].plate)
-        self._lone = Lone(sheet.plate.cells(CAP_M), zone**2, self._accuracy2, sheet.lead[None, :])
-        self._on, self._cap = on, cap
-        self._share = np.array([sheet.uses_share(c) for c in range(len(sheet.plate.labels))])
-        self._simple = _simpler(sheet)
+        accuracy2 = on.accuracy2(on.intervals[context.interval].plate)
+        self._lone = Lone(sheet.plate.cells(CAP_M), Reach(np.zeros(1), zone**2, accuracy2, cap), _answers([sheet], _FIRST))
+        self._accuracy2 = accuracy2
+        self._lead, self._base = sheet.lead.tolist(), sheet.base.tolist()
+        self._codes = [s.code for s in on.roster.squads]
+        self._verdicts, self._pin = on.ledger.verdicts, on.pin
+        self._simple = _simpler(sheet).tolist()
         codes = _township_codes(on)
         self._township = [codes[t] if t >= 0 else None for t in _townships(on, sheet.plate.labels, codes).tolist()]
 
     def decide(self, x: float, y: float, error_m: float) -> Decision | None:
-        """The decision, or None where the share of the error disc must be measured."""
-        own, margin, across, near = self._lone(x, y, error_m * error_m)
+        """The decision; None where the share of the error disc must be measured first."""
+        own, margin, runner, doubtful, near = self._lone(x, y, error_m * error_m)
         sheet = self._sheet
-        lead = sheet.lead
-        if near:
-            simple = self._simple
-            verdict = self._on.ledger.verdicts[sheet.verdict((own, *sorted([simple[code] for code in near])))]
-        else:
-            verdict = self._on.ledger.verdicts[sheet.base[own]]
-        if self._share[own] and error_m * error_m + self._accuracy2[own] > 0.0:
+        if sheet.uses_share[own] and error_m * error_m + self._accuracy2[own] > 0.0:
             return None
-        squads = self._on.roster.squads
-        if verdict.lead != squads[lead[own]].code:  # on a line, and the published order gives it to the other side
-            margin, across = 0.0, own
-        true2 = error_m * error_m + max(self._accuracy2[own], self._accuracy2[across])
-        doubtful = verdict.unsure or margin * margin <= max(true2, _ON_LINE_M2)
-        capped = margin >= self._cap
+        number = sheet.verdict((own, *sorted([self._simple[c] for c in near]))) if near else self._base[own]
+        verdict = self._verdicts[number]
+        if verdict.lead != self._codes[self._lead[own]]:  # on a line, and the published order gives it to the other side
+            margin, runner, doubtful = 0.0, self._lead[own], True
         return Decision(
             verdict.lead,
             verdict.assist,
             verdict.step,
             verdict.reasons,
-            bool(doubtful),
-            self._cap if capped else margin,
-            None if capped else squads[lead[across]].code,
-            self._on.pin,
+            doubtful or verdict.unsure,
+            margin,
+            self._codes[runner] if runner >= 0 else None,
+            self._pin,
             self._township[own],
         )
 
 
-_ON_LINE_M2 = (ON_LINE_MM / 1000.0) ** 2
+_FIRST = np.zeros(1, np.int32)
+
+
+def _answers(sheets: list[Sheet], context: Small) -> Answers:
+    unsure = sheets[0].on.ledger.columns().unsure
+    return Answers(np.stack([s.lead for s in sheets]), np.stack([unsure[s.base] for s in sheets]), context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,28 +295,11 @@ class _Rows:
 
     def routed(self, on: JurisdictionMap, township_codes: tuple[str, ...]) -> Routed:
         """Verdict numbers -> columns."""
-        answer = self._all
-        columns = on.ledger.columns()
-        count = np.diff(columns.assist_at)[answer.verdict]
-        assist_at = np.zeros(len(count) + 1, np.int32)
-        np.cumsum(count, out=assist_at[1:])
-        helped = np.flatnonzero(count)
-        n = count[helped]
-        first = columns.assist_at[answer.verdict[helped]]
-        assist = columns.assist[np.repeat(first, n) + np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)]
-        return Routed(
-            on,
-            columns.lead[answer.verdict],
-            assist_at,
-            assist,
-            columns.step[answer.verdict],
-            answer.doubtful,
-            answer.margin,
-            answer.runner,
-            answer.township,
-            township_codes,
-            answer.verdict,
-        )
+        answer, columns = self._all, on.ledger.columns()
+        lead, step, at = spelled(answer.verdict, columns.lead, columns.step, columns.assist_at)
+        assist = assistants(answer.verdict, at, columns.assist_at, columns.assist)
+        doubtful, margin, runner, township = answer.doubtful, answer.margin, answer.runner, answer.township
+        return Routed(on, lead, at, assist, step, doubtful, margin, runner, township, township_codes, answer.verdict)
 
 
 Part = tuple[NDArray[np.int64] | None, list[int]]
@@ -364,39 +346,34 @@ def _on_plate(
     """Decide complaints that fall on one plate; `context` are numbers into `sheets`."""
     plate = sheets[0].plate
     accuracy2 = on.accuracy2(on.intervals[sheets[0].context.interval].plate)
-    error2 = complaints.error_m**2
-    widest = float(np.sqrt(error2.max(initial=0.0) + accuracy2.max(initial=0.0)))
+    reach = Reach(complaints.error_m**2, zone**2, accuracy2, cap)
+    widest = float(np.sqrt(reach.error2.max(initial=0.0) + accuracy2.max(initial=0.0)))
     cells = plate.cells(max(CAP_M, zone, cap, widest))
-    lead, base = np.stack([s.lead for s in sheets]), np.stack([s.base for s in sheets])
-    found = locate(cells, complaints.x, complaints.y, error2, zone**2, accuracy2, lead, context, workers)
-    many = len(context) > 1
-    verdict = base[context, found.own] if many else base[context[0]][found.own]
-    margin, across = found.margin, found.across
-    runner = np.full(len(margin), -1, np.int32)
-    close = np.flatnonzero(across >= 0)
-    runner[close] = lead[context[close] if many else context[0], across[close]]
+    answers = _answers(sheets, context)
+    found = locate(cells, complaints.x, complaints.y, reach, answers, workers)
+    base = np.stack([s.base for s in sheets])
+    verdict = _look(base, context, found.own)
     near = np.flatnonzero(found.n_near)
     verdict[near] = _near_verdicts(sheets, context, found, near)
-    for i, number, lone in _special(on, complaints, sheets, context, found, zone, cells):
-        verdict[i], margin[i] = number, lone
     columns = on.ledger.columns()
-    mine = lead[context[near] if many else context[0], found.own[near]]
-    turned = near[columns.lead[verdict[near]] != mine]
-    turned = turned[_on_line(found, turned)]
-    margin[turned] = 0.0  # on a line, and the published order gives it to the other side
-    runner[turned] = lead[context[turned] if many else context[0], found.own[turned]]
-    doubtful = columns.unsure[verdict]
-    close = np.flatnonzero(margin <= max(widest, ON_LINE_MM / 1000.0))
-    line2 = np.maximum(accuracy2[found.own[close]], accuracy2[across[close]])
-    true2 = (error2[close] if len(error2) > 1 else error2[0]) + line2
-    doubtful[close] |= margin[close] ** 2 <= np.maximum(true2, _ON_LINE_M2)
-    runner[margin >= cap] = -1
-    np.minimum(margin, cap, out=margin)
-    nowhere = np.isnan(complaints.x) | np.isnan(complaints.y)
-    margin[nowhere], runner[nowhere] = np.nan, -1
+    found.doubtful[near] |= columns.unsure[verdict[near]]
+    mine = _look(answers.lead, context, found.own, near)
+    turned = columns.lead[verdict[near]] != mine  # on a line, and the published order gives it to the other side
+    found.margin[near[turned]], found.runner[near[turned]], found.doubtful[near[turned]] = 0.0, mine[turned], True
+    for i, special in _special(on, complaints, sheets, context, found, cells, reach):
+        verdict[i], found.margin[i], found.runner[i], found.doubtful[i] = special
     codes = _township_codes(on)
-    township = _townships(on, plate.labels, codes)[found.own] if codes else np.full(len(margin), -1, np.int32)
-    return _Answer(verdict, margin, runner, doubtful, township)
+    township = _townships(on, plate.labels, codes)[found.own] if codes else np.full(len(verdict), -1, np.int32)
+    return _Answer(verdict, found.margin, found.runner, found.doubtful, township)
+
+
+def _look(table: NDArray[Any], context: Small, own: Small, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+    """table[context, own], of some rows or all."""
+    mine = own if rows is None else own[rows]
+    if len(context) == 1:
+        return np.take(table[context[0]], mine)
+    found: NDArray[Any] = table[context if rows is None else context[rows], mine]
+    return found
 
 
 def _near_verdicts(sheets: list[Sheet], context: Small, found: Found, rows: NDArray[np.int64]) -> Small:
@@ -421,7 +398,7 @@ def _levels_kept(sheets: list[Sheet], context: Small, found: Found, rows: NDArra
     wide = int(found.n_near[rows].max(initial=0))
     code = found.near[rows, :wide]
     none = np.arange(wide)[None, :] >= found.n_near[rows][:, None]
-    kept = _simpler(sheets[0])[np.where(none, 0, code)].astype(np.int32)
+    kept: Small = _simpler(sheets[0])[np.where(none, 0, code)].astype(np.int32)
     kept[none] = -1
     kept.sort(1)
     return kept
@@ -435,43 +412,42 @@ def _simpler(sheet: Sheet) -> Any:
     return np.where(drop, codes - 1, codes)
 
 
-def _on_line(found: Found, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Is the point of each row on a line?"""
-    wide = found.near.shape[1]
-    there = np.arange(wide)[None, :] < found.n_near[rows][:, None]
-    on_line: NDArray[np.bool_] = ((found.near[rows] % LEVELS == ON_LINE) & there).any(1)
-    return on_line
-
-
 def _special(
-    on: JurisdictionMap, complaints: Complaints, sheets: list[Sheet], context: Small, found: Found, zone: float, cells: Cells
-) -> Iterator[tuple[int, int, float]]:
-    """(row, verdict, margin) of rows the ladder must see one by one: orders for the case, and shares of the error disc."""
-    many = len(context) > 1
+    on: JurisdictionMap,
+    complaints: Complaints,
+    sheets: list[Sheet],
+    context: Small,
+    found: Found,
+    cells: Cells,
+    reach: Reach,
+) -> Iterator[tuple[int, tuple[int, float, int, bool]]]:
+    """(row, (verdict, margin, runner-up, doubt)) of rows the ladder must see one by one.
+
+    Those are orders for one case, and disputed ground that the share of the error disc settles.
+    """
     ordered = _ordered_rows(on, complaints)
-    share = np.stack([[s.uses_share(c) for c in range(len(s.base))] for s in sheets])
-    disputed = np.empty(0, np.int64)
-    if share.any():
-        e2 = complaints.error_m**2 + on.accuracy2(on.intervals[sheets[0].context.interval].plate)[found.own]
-        disputed = np.flatnonzero(share[context if many else context[0], found.own] & (e2 > 0.0))
-    for i in sorted({*ordered, *disputed.tolist()}):
-        sheet = sheets[context[i] if many else context[0]]
+    share = np.stack([s.uses_share for s in sheets])
+    rows = set(ordered)
+    if share.any() and (reach.error2.any() or reach.accuracy2.any()):
+        e2 = reach.error2 + reach.accuracy2[found.own]
+        rows |= set(np.flatnonzero(_look(share, context, found.own) & (e2 > 0.0)).tolist())
+    for i in sorted(rows):
+        sheet = sheets[context[i] if len(context) > 1 else context[0]]
         own = int(found.own[i])
         near = _levels_kept(sheets, context, found, np.array([i]))[0].tolist()
         situation = sheet.situation((own, *(c for c in near if c >= 0)))
-        margin = float(found.margin[i])
-        if i in ordered:
-            situation = replace(situation, orders=_orders(on, sheet, ordered[i]))
-        if share[sheets.index(sheet), own]:
-            error = complaints.error_m[i if len(complaints.error_m) > 1 else 0]
-            radius = float(np.sqrt(error**2 + on.accuracy2(on.intervals[sheet.context.interval].plate)[own]))
-            shares = disc_shares(on, sheet, float(complaints.x[i]), float(complaints.y[i]), radius)
-            situation = replace(situation, shares=shares)
-            margin = _share_margin(on, sheet, own, situation, complaints, i, zone, cells, radius)
+        orders = tuple(o for o in on.case_orders[ordered[i]] if sheet.holds(o)) if i in ordered else ()
+        if orders:  # nothing about the place could change it
+            yield i, (sheet.special(replace(situation, orders=orders)), reach.cap_m, -1, False)
+            continue
+        if i in ordered and not sheet.uses_share[own]:
+            continue  # the order is not in force at that time
+        e2_ = float(reach.error2[i if len(reach.error2) > 1 else 0] + reach.accuracy2[own])
+        place = float(complaints.x[i]), float(complaints.y[i])
+        situation = replace(situation, shares=disc_shares(sheet, place, e2_**0.5))
         number = sheet.special(situation)
-        if on.ledger.verdicts[number].step is Step.CASE_ORDER:
-            margin = np.inf
-        yield i, number, margin
+        margin, runner = _share_margin(on, sheet, own, situation, place, cells, reach, e2_**0.5)
+        yield i, (number, margin, runner, True)
 
 
 def _ordered_rows(on: JurisdictionMap, complaints: Complaints) -> dict[int, str]:
@@ -482,15 +458,9 @@ def _ordered_rows(on: JurisdictionMap, complaints: Complaints) -> dict[int, str]
     return {i: c for i, c in enumerate(case) if c in on.case_orders}
 
 
-def _orders(on: JurisdictionMap, sheet: Sheet, case: str) -> tuple[Designation, ...]:
-    return tuple(order for order in on.case_orders[case] if sheet.holds(order))
-
-
-def disc_shares(
-    on: JurisdictionMap, sheet: Sheet, x: float, y: float, radius: float
-) -> tuple[tuple[SquadCode, float], ...]:
+def disc_shares(sheet: Sheet, place: tuple[float, float], radius: float) -> tuple[tuple[SquadCode, float], ...]:
     """Each squad's share of the disc around a place (metres), by code, to six decimals: symmetry must stay a tie."""
-    disc = shapely.Point(x, y).buffer(radius, quad_segs=256)
+    disc = shapely.Point(place).buffer(radius, quad_segs=256)
     area: dict[SquadCode, float] = {}
     for polygon, label in sheet.plate.polygons_near(disc):
         part = shapely.area(shapely.intersection(polygon, disc))
@@ -504,13 +474,12 @@ def _share_margin(
     sheet: Sheet,
     own: int,
     situation: Situation,
-    complaints: Complaints,
-    i: int,
-    zone: float,
+    place: tuple[float, float],
     cells: Cells,
+    reach: Reach,
     radius: float,
-) -> float:
-    """A distance within which the lead cannot change, in ground that is disputed and settled by the share of the error disc.
+) -> tuple[float, int]:
+    """A distance within which the lead cannot change, where the share of the error disc decides; and who follows.
 
     Moving a disc of radius e by d exchanges at most 2 e d of its area on either side, so the difference of two shares changes
     by at most 4 d / (pi e). This is a guaranteed lower bound, the only margin that is not exact.
@@ -518,11 +487,12 @@ def _share_margin(
     lead = decide(situation, on.roster).lead
     row = sheet.lead.copy()
     row[own] = on.squad_number[lead]
-    accuracy2 = on.accuracy2(on.intervals[sheet.context.interval].plate)
-    _, margin, _, _ = Lone(cells, zone**2, accuracy2, row[None, :])(complaints.x[i], complaints.y[i], 0.0)
+    answers = Answers(row[None, :], np.zeros((1, len(row)), bool), _FIRST)
+    _, margin, runner, _, _ = Lone(cells, reach, answers)(*place, 0.0)
     share = dict(situation.shares)
-    ahead = share.get(lead, 0.0) - max((share.get(s, 0.0) for s in situation.claimants if s != lead), default=0.0)
-    return min(margin, ahead * np.pi * radius / 4.0)
+    others = sorted((s for s in situation.claimants if s != lead), key=lambda s: (-share.get(s, 0.0), s))
+    ahead = (share.get(lead, 0.0) - share.get(others[0], 0.0)) * np.pi * radius / 4.0
+    return (ahead, on.squad_number[others[0]]) if ahead < margin else (margin, runner)
 
 
 def _zone(on: JurisdictionMap, zone_m: float | None) -> float:

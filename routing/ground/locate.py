@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,71 +30,85 @@ WIDTH = 4
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """What a context says of each class well inside it: who leads (a squad's number), and whether that is a default.
+
+    Arrays (contexts, classes). `context` is the row to use for each point; one alone serves all points.
+    """
+
+    lead: Small
+    unsure: Bools
+    context: Small
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far to look, in m2, and how far to tell a margin, in m.
+
+    A class s is within reach of a point of class c at distance d when d2 <= max(zone2, error2 + max(accuracy2[c],
+    accuracy2[s])). `error2`: squared location error, one per point or a single one; `accuracy2`: of the lines of each class.
+    """
+
+    error2: Floats
+    zone2: float
+    accuracy2: Floats
+    cap_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What holds at n points.
 
-    `near[i, :n_near[i]]` are the other classes within reach, as LEVELS * class + level. `margin` in metres to the nearest
-    place whose lead is another, capped at the reach of the index; `across` the class there, -1 at the cap.
+    `margin`: metres to the nearest place where another leads, at most the cap, NaN for a place that is no number. `runner`:
+    who leads there, -1 at the cap. `doubtful`: that place lies within the error, or the answer is a default. `near[i,
+    :n_near[i]]`: the other classes within reach, as LEVELS * class + level.
     """
 
     own: Small
     margin: Floats
-    across: Small
+    runner: Small
+    doubtful: Bools
     near: Small
     n_near: Small
 
 
-def locate(
-    cells: Cells,
-    x: Floats,
-    y: Floats,
-    error2: Floats,
-    zone2: float,
-    accuracy2: Floats,
-    lead: NDArray[np.int32],
-    context: Small,
-    workers: int = 1,
-) -> Found:
-    """What holds at the points (x, y), metres in the work CRS. NaN is the caller's business: it lands outside.
-
-    `error2`: squared location error in m2, one per row or a single one. `accuracy2`: of each class, m2. A class s is within
-    reach of a point of class c at distance d when d2 <= max(zone2, error2 + max(accuracy2[c], accuracy2[s])).
-    `lead[context[i]]`: who leads in each class, for row i; one row of `lead` and `context` of length 1 serve all rows alike.
-    """
+def locate(cells: Cells, x: Floats, y: Floats, reach: Reach, answers: Answers, workers: int = 1) -> Found:
+    """What holds at the points (x, y), metres in the work CRS. `cells` must see as far as the reach and the cap."""
     n = len(x)
-    own, across, n_near = (np.empty(n, np.int32) for _ in range(3))
-    margin, near = np.empty(n), np.empty((n, WIDTH), np.int32)
-    e2, z2, a2 = error2 * 1e6, zone2 * 1e6, accuracy2 * 1e6
+    own, runner, n_near = (np.empty(n, np.int32) for _ in range(3))
+    margin, doubtful, near = np.empty(n), np.empty(n, bool), np.empty((n, WIDTH), np.int32)
 
     def part(lo: int, hi: int) -> None:
-        _FULL(x, y, e2, len(e2) > 1, z2, a2, lead, context, len(context) > 1,
-              *_arrays(cells), lo, hi, own, margin, across, near, n_near)  # fmt: skip
+        _FULL(x, y, *_asked(reach, answers), *_arrays(cells), lo, hi, own, margin, runner, doubtful, near, n_near)
 
     spread(n, workers, part)
     if n and n_near.max() > WIDTH:
-        near = _wider(cells, x, y, e2, z2, a2, lead, context, near, n_near)
-    return Found(own, margin, across, near, n_near)
+        near = _wider(cells, x, y, reach, answers, near, n_near)
+    return Found(own, margin, runner, doubtful, near, n_near)
 
 
 class Lone:
     """The same for one point at a time, with room made once. Not for two threads at once."""
 
-    def __init__(self, cells: Cells, zone2: float, accuracy2: Floats, lead: NDArray[np.int32], room: int = 8) -> None:
-        self._args = cells, zone2, accuracy2, lead
-        self._x, self._y, self._e2, self._margin = (np.zeros(1) for _ in range(4))
-        self._own, self._across, self._m, context = (np.zeros(1, np.int32) for _ in range(4))
-        self._near = np.zeros((1, room), np.int32)
-        self._tail = (False, zone2 * 1e6, accuracy2 * 1e6, lead, context, False, *_arrays(cells), 0, 1,
-                      self._own, self._margin, self._across, self._near, self._m)  # fmt: skip
+    def __init__(self, cells: Cells, reach: Reach, answers: Answers, room: int = 8) -> None:
+        self._args = cells, reach, answers
+        self._x, self._y, self._margin, e2 = (np.zeros(1) for _ in range(4))
+        self._own, self._runner, self._m = (np.zeros(1, np.int32) for _ in range(3))
+        self._doubtful, self._near = np.zeros(1, bool), np.zeros((1, room), np.int32)
+        self._e2 = e2
+        asked = _asked(reach, answers)
+        self._tail = (*asked[1:], *_arrays(cells), 0, 1,
+                      self._own, self._margin, self._runner, self._doubtful, self._near, self._m)  # fmt: skip
 
-    def __call__(self, x: float, y: float, error2: float) -> tuple[int, float, int, tuple[int, ...]]:
-        """Own class, margin, class across it, near classes with their levels."""
+    def __call__(self, x: float, y: float, error2: float) -> tuple[int, float, int, bool, tuple[int, ...]]:
+        """Own class, margin, runner-up, doubt, near classes with their levels."""
         self._x[0], self._y[0], self._e2[0] = x, y, error2 * 1e6
         _FULL(self._x, self._y, self._e2, *self._tail)
         m = self._m.item(0)
         if m > self._near.shape[1]:
             return Lone(*self._args, room=m)(x, y, error2)
-        return self._own.item(0), self._margin.item(0), self._across.item(0), tuple(self._near[0, :m].tolist()) if m else ()
+        near = tuple(self._near[0, :m].tolist()) if m else ()
+        return self._own.item(0), self._margin.item(0), self._runner.item(0), self._doubtful.item(0), near
 
 
 def spread(n: int, workers: int, work: Callable[[int, int], None], least: int = 65536) -> None:
@@ -113,19 +127,28 @@ def _arrays(cells: Cells) -> tuple[Any, ...]:
             c.root, c.child, c.start, c.pool, c.edge, c.flip)  # fmt: skip
 
 
+def _asked(reach: Reach, answers: Answers) -> tuple[Any, ...]:
+    """Reach and answers as the kernel takes them, in mm."""
+    many = len(answers.context) > 1
+    return (reach.error2 * 1e6, len(reach.error2) > 1, reach.zone2 * 1e6, reach.accuracy2 * 1e6, reach.cap_m,
+            answers.lead, answers.unsure, answers.context, many)  # fmt: skip
+
+
 def _wider(
-    cells: Cells, x: Floats, y: Floats, e2: Floats, z2: float, a2: Floats, lead: Any, context: Small, near: Small, n_near: Small
+    cells: Cells, x: Floats, y: Floats, reach: Reach, answers: Answers, near: Small, n_near: Small
 ) -> Small:
     """The same rows again where the list of near classes was too short."""
     rows = np.flatnonzero(n_near > WIDTH)
-    room = int(n_near.max())
+    k, room = len(rows), int(n_near.max())
     wide = np.empty((len(near), room), np.int32)
     wide[:, :WIDTH] = near
-    k = len(rows)
+    if len(reach.error2) > 1:
+        reach = replace(reach, error2=reach.error2[rows])
+    if len(answers.context) > 1:
+        answers = replace(answers, context=answers.context[rows])
     again = np.empty((k, room), np.int32)
-    _FULL(x[rows], y[rows], e2[rows] if len(e2) > 1 else e2, len(e2) > 1, z2, a2, lead,
-          context[rows] if len(context) > 1 else context, len(context) > 1, *_arrays(cells), 0, k,
-          np.empty(k, np.int32), np.empty(k), np.empty(k, np.int32), again, np.empty(k, np.int32))  # fmt: skip
+    spare = np.empty(k, np.int32), np.empty(k), np.empty(k, np.int32), np.empty(k, bool)
+    _FULL(x[rows], y[rows], *_asked(reach, answers), *_arrays(cells), 0, k, *spare, again, np.empty(k, np.int32))
     wide[rows] = again
     return wide
 
@@ -151,9 +174,9 @@ def _leaf(root, child, columns, rows, top, x, y):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def _full(  # type: ignore[no-untyped-def]
-    x, y, error2, each_error, zone2, accuracy2, lead, context, each_context,
+    x, y, error2, each_error, zone2, accuracy2, cap, lead, unsure, context, each_context,
     ox, oy, top, columns, rows, reach, n_class, root, child, start, pool, edge, flip,
-    lo, hi, own_out, margin_out, across_out, near_out, n_near_out,
+    lo, hi, own_out, margin_out, runner_out, doubtful_out, near_out, n_near_out,
 ):  # fmt: skip
     # One long loop on purpose: arrays handed to an inner function cost an atomic count each, ten times the work itself.
     cap2 = reach * reach
@@ -206,9 +229,53 @@ def _full(  # type: ignore[no-untyped-def]
                         across = s
                 p += n
         own_out[i] = own
-        margin_out[i] = np.sqrt(best) / 1000.0
-        across_out[i] = across
         n_near_out[i] = m
+        doubtful = unsure[k, own]
+        margin = cap
+        runner = -1
+        if across >= 0:
+            if best <= max(e2 + max(accuracy2[own], accuracy2[across]), 1.0):
+                doubtful = True
+            margin = np.sqrt(best) / 1000.0
+            if margin < cap:
+                runner = lead[k, across]
+            else:
+                margin = cap
+        if not (px - px == 0.0 and py - py == 0.0):
+            margin = np.nan
+        margin_out[i] = margin
+        runner_out[i] = runner
+        doubtful_out[i] = doubtful
+
+
+@njit(cache=True, nogil=True)
+def spelled(verdict, lead_of, step_of, at_of):  # type: ignore[no-untyped-def]
+    """The lead and step of each verdict number, and where each row's assistants start; one pass over the rows."""
+    n = len(verdict)
+    lead = np.empty(n, np.int32)
+    step = np.empty(n, np.int8)
+    at = np.empty(n + 1, np.int32)
+    now = 0
+    for i in range(n):
+        v = verdict[i]
+        lead[i] = lead_of[v]
+        step[i] = step_of[v]
+        at[i] = now
+        now += at_of[v + 1] - at_of[v]
+    at[n] = now
+    return lead, step, at
+
+
+@njit(cache=True, nogil=True)
+def assistants(verdict, at, at_of, squad_of):  # type: ignore[no-untyped-def]
+    """The assistants of all rows, one after the other."""
+    out = np.empty(at[-1], np.int32)
+    for i in range(len(verdict)):
+        if at[i + 1] > at[i]:
+            first = at_of[verdict[i]]
+            for j in range(at[i + 1] - at[i]):
+                out[at[i] + j] = squad_of[first + j]
+    return out
 
 
 _FULL: Any = _full
