@@ -74,7 +74,6 @@ class Plate:
     outside: int
     extent_ring: NDArray[np.int64]
     extent_at: NDArray[np.int64]
-    _polygons: list[Any] = field(default_factory=list, repr=False, compare=False)
     _cells: dict[int, Cells] = field(default_factory=dict, repr=False, compare=False)
 
     def cells(self, reach_m: float) -> Cells:
@@ -84,13 +83,20 @@ class Plate:
             self._cells[step] = index(self.faces, len(self.labels), self.outside, 100.0 * 2**step)
         return self._cells[step]
 
-    def polygons_near(self, place: Any) -> Iterator[tuple[Any, Label]]:
-        """Faces that meet a geometry (metres), with their labels."""
-        if not self._polygons:
-            self._polygons.append(shapely.STRtree(self.faces.polygons()))
-        tree = self._polygons[0]
-        for i in np.sort(tree.query(place, predicate="intersects")).tolist():
-            yield tree.geometries[i], self.labels[self.faces.label[i]]
+    def faces_near(self, place: Any, distance_m: float = 0.0) -> Iterator[tuple[Any, int]]:
+        """Faces within a distance of a geometry (metres), as polygons with their classes."""
+        for i in np.sort(self._tree.query(place, predicate="dwithin", distance=distance_m)).tolist():
+            yield self._tree.geometries[i], int(self.faces.label[i])
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.faces.polygons())
+
+    @cached_property
+    def whole(self) -> Any:
+        """Everything but the unbounded outside, as a polygon."""
+        merged = self.faces.outer_rings()
+        return shapely.union_all([shapely.Polygon(ring) for ring in merged])
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +296,15 @@ class Sheet:
     def holds(self, claim: Claim) -> bool:
         """Is the claim in force in this interval?"""
         return self.on.claim_number[claim.id] in self._held
+
+    def townships(self, c: int) -> tuple[str, ...]:
+        """Codes of the townships that cover class c."""
+        return tuple(t.code for t in _of(self._facts[c], Township))
+
+    def grounds_near(self, place: Any, distance_m: float) -> tuple[Territory, ...]:
+        """The territories within a distance of a geometry (metres)."""
+        found = self.plate.faces_near(place, distance_m)
+        return by_id(g for _, c in found for g in self.grounds(self.plate.labels[c]))
 
     def grounds(self, label: Label) -> tuple[Territory, ...]:
         """The territories in force in a label."""

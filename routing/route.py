@@ -134,8 +134,8 @@ def route(
     `zone_m` is the border zone (default: the map's). Margins are exact to 1 mm up to `cap_m`.
     Raises InstantNeeded, ZoneIsCompiled.
     """
-    zone = _zone(on, zone_m)
-    contexts, context = _contexts(on, complaints)
+    zone = zone_of(on, zone_m)
+    contexts, context = contexts_of(on, complaints)
     sheets = [on.sheet(c) for c in contexts]
     out = _Rows(len(complaints))
     for rows, mine in _parts(on, complaints, contexts, context, max(CAP_M, zone, cap_m)):
@@ -144,7 +144,7 @@ def route(
         part = complaints if rows is None else _rows_of(complaints, rows)
         where = number[context if rows is None or len(context) == 1 else context[rows]]
         out.put(rows, _on_plate(on, part, [sheets[k] for k in mine], where, zone, cap_m, workers))
-    return out.routed(on, _township_codes(on))
+    return out.routed(on, place_of_townships(on))
 
 
 class Router:
@@ -155,7 +155,7 @@ class Router:
 
     def __init__(self, on: JurisdictionMap, *, zone_m: float | None = None, cap_m: float = CAP_M) -> None:
         self.on = on
-        self._zone = _zone(on, zone_m)
+        self._zone = zone_of(on, zone_m)
         self._cap = cap_m
         self._lone: dict[tuple[Context, int], _Desk] = {}
         self._timeless = len(on.intervals) == 1 and not on.alternating
@@ -233,7 +233,7 @@ class _Desk:
         self._codes = [s.code for s in on.roster.squads]
         self._verdicts, self._pin = on.ledger.verdicts, on.pin
         self._simple = _simpler(sheet).tolist()
-        codes = _township_codes(on)
+        codes = place_of_townships(on)
         self._township = [codes[t] if t >= 0 else None for t in _townships(on, sheet.plate.labels, codes).tolist()]
 
     def decide(self, x: float, y: float, error_m: float) -> Decision | None:
@@ -362,7 +362,7 @@ def _on_plate(
     found.margin[near[turned]], found.runner[near[turned]], found.doubtful[near[turned]] = 0.0, mine[turned], True
     for i, special in _special(on, complaints, sheets, context, found, cells, reach):
         verdict[i], found.margin[i], found.runner[i], found.doubtful[i] = special
-    codes = _township_codes(on)
+    codes = place_of_townships(on)
     township = _townships(on, plate.labels, codes)[found.own] if codes else np.full(len(verdict), -1, np.int32)
     return _Answer(verdict, found.margin, found.runner, found.doubtful, township)
 
@@ -462,9 +462,9 @@ def disc_shares(sheet: Sheet, place: tuple[float, float], radius: float) -> tupl
     """Each squad's share of the disc around a place (metres), by code, to six decimals: symmetry must stay a tie."""
     disc = shapely.Point(place).buffer(radius, quad_segs=256)
     area: dict[SquadCode, float] = {}
-    for polygon, label in sheet.plate.polygons_near(disc):
+    for polygon, c in sheet.plate.faces_near(disc):
         part = shapely.area(shapely.intersection(polygon, disc))
-        for squad in {g.squad for g in sheet.grounds(label)}:
+        for squad in {g.squad for g in sheet.grounds(sheet.plate.labels[c])}:
             area[squad] = area.get(squad, 0.0) + part
     return tuple((squad, round(area[squad] / disc.area, 6)) for squad in sorted(area))
 
@@ -495,7 +495,8 @@ def _share_margin(
     return (ahead, on.squad_number[others[0]]) if ahead < margin else (margin, runner)
 
 
-def _zone(on: JurisdictionMap, zone_m: float | None) -> float:
+def zone_of(on: JurisdictionMap, zone_m: float | None) -> float:
+    """The border zone to route with. Raises ZoneIsCompiled."""
     if zone_m is None:
         return on.settings.zone_m
     if zone_m != on.settings.zone_m and on.settings.whole_zone:
@@ -503,7 +504,7 @@ def _zone(on: JurisdictionMap, zone_m: float | None) -> float:
     return zone_m
 
 
-def _contexts(on: JurisdictionMap, complaints: Complaints) -> tuple[list[Context], Small]:
+def contexts_of(on: JurisdictionMap, complaints: Complaints) -> tuple[list[Context], Small]:
     """The distinct contexts of the rows, and each row's number among them; one number serves all rows alike."""
     interval = _intervals(on, complaints)
     columns: list[NDArray[np.int64]] = [interval]
@@ -559,11 +560,12 @@ def _turns(on: JurisdictionMap, complaints: Complaints, interval: NDArray[np.int
 
 def _context(on: JurisdictionMap, category: Category | None, at: datetime | None, found_by: SquadCode | None) -> Context:
     """The context of a lone complaint."""
-    contexts, _ = _contexts(on, complaint(on, Location(0.0, 0.0), category, at, found_by=found_by))
+    contexts, _ = contexts_of(on, complaint(on, Location(0.0, 0.0), category, at, found_by=found_by))
     return contexts[0]
 
 
-def _township_codes(on: JurisdictionMap) -> tuple[str, ...]:
+def place_of_townships(on: JurisdictionMap) -> tuple[str, ...]:
+    """Township codes in the order of the numbers in `Routed.township`."""
     return tuple(sorted({c.code for c in on.claims if isinstance(c, Township)}))
 
 

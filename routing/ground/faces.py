@@ -89,6 +89,11 @@ class Subdivision:
             out[f] = shapely.Polygon(rings[s], rings[s + 1 : t])
         return out
 
+    def outer_rings(self) -> list[NDArray[np.float64]]:
+        """The rings that bound the whole as seen from outside, in metres."""
+        at = self.ring_at
+        return [self.xy[self.ring[at[r] : at[r + 1]]] / MM for r in self.outside.tolist()]
+
     def area2(self) -> list[int]:
         """Twice the area of each face in mm2, exact."""
         ring = twice_areas(self.xy, self.ring, self.ring_at)

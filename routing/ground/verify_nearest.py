@@ -111,19 +111,22 @@ def _samples(plane: Plane, edges: Edges, grounds: _Grounds, below: Ints, above: 
 
 
 def _farther(samples: _Samples, grounds: _Grounds) -> Iterator[tuple[int, int, float, float]]:
-    """Per piece border edge at most one sample whose squad is not among the nearest: (sample, nearer squad, both distances)."""
+    """Samples whose squad is not among the nearest, one per pair of squads: (sample, nearer squad, both distances in mm)."""
     points: Any = shapely.points(samples.xy)
     (who, line), least = grounds.tree.query_nearest(points, all_matches=False, return_distance=True)
-    least = least[np.argsort(who)]
+    order = np.argsort(who)
+    line, least = line[order], least[order]
     hit, near = grounds.tree.query(points, predicate="dwithin", distance=least + samples.allowed)
-    held = np.zeros(len(points), np.bool_)
-    held[hit[_holds(samples.squad[hit], near, grounds)]] = True
-    line = line[np.argsort(who)]
-    _, first = np.unique(samples.edge[~held], return_index=True)
-    for i in np.flatnonzero(~held)[first].tolist():
-        own = _holds(np.full(len(grounds.bordering), samples.squad[i]), np.arange(len(grounds.bordering)), grounds)
+    wrong = np.ones(len(points), np.bool_)
+    wrong[hit[_holds(samples.squad[hit], near, grounds)]] = False
+    told = set()
+    for i in np.flatnonzero(wrong).tolist():
+        squad, other = int(samples.squad[i]), min(set().union(*(grounds.squads[side] for side in grounds.bordering[line[i]])))
+        if (squad, other) in told: continue
+        told.add((squad, other))
+        every = np.arange(len(grounds.bordering))
+        own = _holds(np.full(len(every), squad), every, grounds)
         mm = float(shapely.distance(points[i], grounds.tree.geometries[own]).min()) if own.any() else float("inf")
-        other = min(frozenset().union(*(grounds.squads[label] for label in grounds.bordering[line[i]])))
         yield i, other, round(mm, 2), round(float(least[i]), 2)
 
 
