@@ -35,5 +35,9 @@ def _near(lines: NDArray[np.object_], others: NDArray[np.object_], distance: flo
 
 
 def _band(lines: NDArray[np.object_], width: float) -> Any:
-    quarter = int(np.ceil(np.pi / 4 / np.arccos(1 - min(ARC_M / width, 1.0))))
-    return shapely.union_all(shapely.buffer(lines, width, quad_segs=max(quarter, 2)))
+    return shapely.union_all(shapely.buffer(lines, width, quad_segs=arc_steps(width)))
+
+
+def arc_steps(radius_m: float) -> int:
+    """Chords in a quarter circle that stay within `ARC_M` of it: a chord over the angle t is r (1 - cos(t / 2)) off."""
+    return max(2, int(np.ceil(np.pi / 4 / np.arccos(1 - min(ARC_M / radius_m, 1.0)))))

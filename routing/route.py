@@ -61,6 +61,15 @@ class Complaints:
     def __len__(self) -> int:
         return len(self.x)
 
+    def rows(self, rows: NDArray[np.int64]) -> Complaints:
+        """Some rows; arrays of length 1 stay as they are."""
+
+        def some(a: Any) -> Any:
+            return a if a is None or len(a) == 1 else a[rows]
+
+        arrays = (self.error_m, self.at, self.group, self.found_by, self.case)
+        return Complaints(self.x[rows], self.y[rows], *(some(a) for a in arrays))
+
 
 @dataclass(frozen=True, slots=True)
 class Routed:
@@ -141,7 +150,7 @@ def route(
     for rows, mine in _parts(on, complaints, contexts, context, max(CAP_M, zone, cap_m)):
         number = np.zeros(len(contexts), np.int32)
         number[mine] = np.arange(len(mine))
-        part = complaints if rows is None else _rows_of(complaints, rows)
+        part = complaints if rows is None else complaints.rows(rows)
         where = number[context if rows is None or len(context) == 1 else context[rows]]
         out.put(rows, _on_plate(on, part, [sheets[k] for k in mine], where, zone, cap_m, workers))
     return out.routed(on, place_of_townships(on))
@@ -323,15 +332,6 @@ def _parts(
     key = np.broadcast_to(plate[context] * 64 + step, len(complaints))
     for k in np.unique(key).tolist():
         yield np.flatnonzero(key == k), np.flatnonzero(plate == k // 64).tolist()
-
-
-def _rows_of(c: Complaints, rows: NDArray[np.int64]) -> Complaints:
-    """Some rows; arrays of length 1 stay as they are."""
-
-    def some(a: Any) -> Any:
-        return a if a is None or len(a) == 1 else a[rows]
-
-    return Complaints(c.x[rows], c.y[rows], some(c.error_m), some(c.at), some(c.group), some(c.found_by), some(c.case))
 
 
 def _on_plate(

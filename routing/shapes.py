@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from routing.errors import JieguanError
 from routing.jurisdiction import JurisdictionMap, Sheet
@@ -61,6 +62,23 @@ def route_shapes(
         error = float(complaints.error_m[i if len(complaints.error_m) > 1 else 0])
         answers.append(_one(on, sheet, shape, error, zone, cap_m))
     return _routed(on, answers)
+
+
+def merged(all_rows: Routed, rows: NDArray[np.int64], some: Routed) -> Routed:
+    """Decisions with those of some rows replaced."""
+    columns = {name: getattr(all_rows, name).copy() for name in _COLUMNS}
+    for name in _COLUMNS:
+        columns[name][rows] = getattr(some, name)
+    count = np.diff(all_rows.assist_at)
+    count[rows] = np.diff(some.assist_at)
+    lists = np.split(all_rows.assist, all_rows.assist_at[1:-1])
+    for row, squads in zip(rows.tolist(), np.split(some.assist, some.assist_at[1:-1]), strict=True):
+        lists[row] = squads
+    at = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+    return replace(all_rows, **columns, assist_at=at, assist=np.concatenate(lists))
+
+
+_COLUMNS = ("squad", "step", "doubtful", "margin_m", "runner_up", "township", "verdict")
 
 
 def shares(sheet: Sheet, shape: Any) -> dict[int, float]:

@@ -149,7 +149,7 @@ def _manifest(on: JurisdictionMap) -> dict[str, Any]:
         "settings": asdict(on.settings),
         "squads": [_plain(s) for s in on.roster.squads],
         "duty": on.squad_number[on.roster.duty],
-        "claims": [{"kind": _kind(c), **_plain(c)} for c in on.claims],
+        "claims": [{"kind": kind_of(c), **_plain(c)} for c in on.claims],
         "plates": [
             {
                 "labels": [list(label) for label in p.labels],
@@ -168,7 +168,8 @@ def _manifest(on: JurisdictionMap) -> dict[str, Any]:
     }
 
 
-def _kind(claim: Claim) -> str:
+def kind_of(claim: Claim) -> str:
+    """The name of a claim's kind in a map file."""
     return next(name for name, kind in KINDS.items() if type(claim) is kind)
 
 

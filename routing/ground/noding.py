@@ -42,6 +42,18 @@ class NotFinite(JieguanError):
     en = "Feature {feature} has a coordinate that is NaN or infinite, so it has no place. Mend the feature or its CRS."
 
 
+class NotAnArea(JieguanError):
+    zh = "第 {feature} 个图形含有 {kind}:只有面才能圈出一块地。请改画成面,或先展开嵌套的几何集合。"
+    en = (
+        "Feature {feature} holds a {kind}: only an area can be somebody's ground. Draw it as a polygon, or flatten nested "
+        "collections first."
+    )
+
+
+POLYGON = 3
+"""shapely's type id."""
+
+
 @dataclass(frozen=True, slots=True)
 class Linework:
     """Rounded polygon edges. `part[i]` is the polygon of `segment[i]`; `claim[part]` whose ground it is.
@@ -61,6 +73,9 @@ def linework(geometries: Sequence[Any] | NDArray[np.object_]) -> Linework:
     Rings of any direction, start and validity are accepted; nothing is mended. Zero-length segments vanish.
     """
     parts, claim = shapely.get_parts(np.asarray(geometries, object), return_index=True)
+    strange = np.flatnonzero(shapely.get_type_id(parts) != POLYGON)
+    if len(strange):
+        raise NotAnArea(feature=int(claim[strange[0]]), kind=parts[strange[0]].geom_type)
     rings, part = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
     finite = np.isfinite(xy).all(1)

@@ -171,6 +171,12 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "time.gap": _pair("从 {until} 到 {since} 没有有效期:这段时间无人负责。", "From {until} to {since} there is no interval: nobody is responsible."),
     "time.overlap": _pair("从 {since} 到 {until} 有两个有效期。", "From {since} to {until} two intervals hold."),
+    "time.claims": _pair(
+        "有效期 {interval} 列出的主张不是这段时间内有效的主张。", "Interval {interval} does not list exactly the claims in force during it."
+    ),
+    "time.cut": _pair(
+        "主张“{claim}”在有效期 {interval} 之中开始或结束。", "Claim {claim!r} starts or ends inside interval {interval}."
+    ),
     "time.plate": _pair(
         "有效期 {interval} 用图版 {value},而图版只有 {plates} 个。", "Interval {interval} uses plate {value}, but there are {plates}."
     ),

@@ -17,6 +17,7 @@ import numpy as np
 
 from routing.ground.verify_finding import Finding, Place
 from routing.ground.verify_read import Compiled, Ints, Plate
+from routing.ground.verify_sets import distinct, minus
 
 KINDS = frozenset({"territory", "township", "agreement", "designation", "not_served", "nearest", "direct"})
 OF_A_SQUAD = frozenset({"territory", "designation", "nearest", "direct"})
@@ -93,6 +94,32 @@ def check_time(compiled: Compiled) -> Iterator[Finding]:
     if intervals[0]["since"] is not None: yield _interval("start", 0, since=intervals[0]["since"])
     if intervals[-1]["until"] is not None: yield _interval("end", len(intervals) - 1, until=intervals[-1]["until"])
     yield from _joints(intervals)
+    yield from _in_force(compiled)
+
+
+def _in_force(compiled: Compiled) -> Iterator[Finding]:
+    """Where intervals list the claims in force: they are those whose period covers the interval, none begins or ends inside."""
+    claims = compiled.manifest["claims"]
+    for i, interval in enumerate(compiled.manifest["intervals"]):
+        if "claims" not in interval: continue
+        listed = interval["claims"]
+        if not isinstance(listed, list) or listed != sorted(c for c, claim in enumerate(claims) if holds(claim, interval)):
+            yield _interval("claims", i)
+        for claim in claims:
+            if holds(claim, interval) is None: yield _interval("cut", i, claim=claim["id"])
+
+
+def holds(claim: Mapping[str, Any], interval: Mapping[str, Any]) -> bool | None:
+    """Is the claim in force during the whole interval, not at all (False), or during a part of it (None)?
+
+    Both carry `since` and `until`: ISO instants, None or absent is open.
+    """
+    begins, ends = instant(claim.get("since")), instant(claim.get("until"))
+    since, until = instant(interval["since"]), instant(interval["until"])
+    if (ends and since and ends <= since) or (begins and until and until <= begins): return False
+    begun = begins is None or (since is not None and begins <= since)
+    lasts = ends is None or (until is not None and until <= ends)
+    return True if begun and lasts else None
 
 
 def _joints(intervals: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -113,9 +140,10 @@ def _interval(what: str, interval: int, **facts: object) -> Finding:
     return Finding("time", what, facts={"interval": interval, **facts})
 
 
-def instant(text: str | None) -> datetime | None:
+def instant(text: object) -> datetime | None:
     """A timezone-aware ISO instant; None for anything else."""
-    if text is None: return None
+    if isinstance(text, datetime): return text
+    if not isinstance(text, str): return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -225,8 +253,8 @@ def _rows_of(k: int, compiled: Compiled) -> tuple[Ints, Ints]:
     """Lead rows of the plate used for group 0 (no direct category), and those used only for others."""
     plates = np.array([interval["plate"] for interval in compiled.manifest["intervals"]])
     mine = compiled.contexts[plates[compiled.contexts[:, 0]] == k]
-    plain = np.unique(mine[mine[:, 1] == 0, 4])
-    return plain, np.setdiff1d(mine[:, 4], plain)
+    plain = distinct(mine[mine[:, 1] == 0, 4])
+    return plain, minus(mine[:, 4], plain)
 
 
 def _direct(compiled: Compiled, number: Mapping[str, int]) -> set[int]:
@@ -250,7 +278,7 @@ def _allowed(plate: Plate, label: int, compiled: Compiled, number: Mapping[str, 
 def check_gaps(k: int, plate: Plate, claims: Claims) -> Iterator[Finding]:
     """Exactly one nearest squad where the extent has no territory, none elsewhere; none at all without territories."""
     kinds = [[claims[number]["kind"] for number in label] for label in plate.labels]
-    used = set(np.unique(plate.label).tolist())
+    used = set(distinct(plate.label).tolist())
     grounds = any("territory" in kinds[label] for label in used)
     for label in used:
         nearest = kinds[label].count("nearest")

@@ -2,7 +2,7 @@
 
 Suffices to look at the border of a piece: where another squad's ground is nearer to an inner point, it is nearer by at least
 as much all along the segment from that point to that ground, which leaves the piece through its border. Where the border is
-the squad's own ground there is nothing to measure. Elsewhere vertices and three points of every edge are compared.
+the squad's own ground there is nothing to measure. Elsewhere vertices and one to three points inside every edge are compared.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 from routing.ground.verify_finding import Finding
 from routing.ground.verify_plane import Edges, Plane
 from routing.ground.verify_read import Compiled, Ints
+from routing.ground.verify_sets import among, distinct
 
 VERTEX_MM = 2.0
 """A vertex within 0.71 mm of the true line (rounding) is at most twice as much nearer to one side."""
 BETWEEN_MM = 3.5
 """Between vertices a line may be off by 0.71 (rounding) + 0.71 (snapping) + 0.3 (an arc drawn as chords) mm, twice that here."""
-PARTS = np.array([0.25, 0.5, 0.75])
+LONG_MM = 100.0
+"""Longer edges are compared at their quarters, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,15 @@ class _Grounds:
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """Points on the border of pieces: place in mm (local), the piece's squad, the edge, what difference is allowed."""
+    """Places on the border of pieces, and what must hold there: the piece's squad is no farther than the nearest."""
 
     xy: NDArray[np.float64]
+    """(n, 2) mm, local."""
+    allowed: NDArray[np.float64]
+    """How much farther than the nearest it may be, mm."""
+    place: Ints
     squad: Ints
     edge: Ints
-    allowed: NDArray[np.float64]
 
 
 def check_nearest(plane: Plane, edges: Edges, compiled: Compiled) -> Iterator[Finding]:
@@ -60,8 +65,11 @@ def check_nearest(plane: Plane, edges: Edges, compiled: Compiled) -> Iterator[Fi
     samples = _samples(plane, edges, grounds, below, above)
     if not len(samples.xy) or not len(grounds.tree): return
     between = (grounds.nearest[below] >= 0) & (grounds.nearest[above] >= 0)
-    for i, other, own_mm, other_mm in _farther(samples, grounds):
-        facts = {"squad": codes[samples.squad[i]], "other": codes[other], "own_mm": own_mm, "other_mm": other_mm}
+    for i, other, other_mm in _farther(samples, grounds):
+        holds = np.array([samples.squad[i] in held for held in grounds.squads])
+        if not holds[np.concatenate([below, above])].any(): continue  # groundless, told above
+        own_mm = _distance(plane, edges, holds, below, above, samples.xy[samples.place[i]])
+        facts = {"squad": codes[samples.squad[i]], "other": codes[other], "own_mm": round(own_mm, 2), "other_mm": round(other_mm, 2)}
         what = "unequal" if between[samples.edge[i]] else "farther"
         yield Finding("nearest", what, plane.k, plane.place(int(edges.lo[samples.edge[i]])), facts)
 
@@ -78,17 +86,28 @@ def _grounds(
         nearest.append(of["nearest"][0] if of["nearest"] else -1)
     if max(nearest, default=-1) < 0: return None
     squads.append(frozenset())
-    same: dict[frozenset[int], int] = {}
-    ground = np.array([same.setdefault(s, len(same)) for s in squads])
-    border = np.flatnonzero(ground[below] != ground[above])
-    lines: Any = shapely.linestrings(plane.local[np.stack([edges.lo[border], edges.hi[border]], 1)].astype(float))
-    return _Grounds(
-        tuple(squads), np.array([*nearest, -1]), shapely.STRtree(lines), np.stack([below[border], above[border]], 1)
-    )
+    line = _lines(squads, edges, below, above, len(plane.local))
+    lines: Any = shapely.linestrings(plane.local[np.stack([edges.lo[line], edges.hi[line]], 1)].astype(float))
+    sides = np.stack([below[line], above[line]], 1)
+    return _Grounds(tuple(squads), np.array([*nearest, -1]), shapely.STRtree(lines), sides)
+
+
+def _lines(squads: list[frozenset[int]], edges: Edges, below: Ints, above: Ints, vertices: int) -> Ints:
+    """Edges between somebody's ground and nobody's, and the others of somebody's ground that end on one of those.
+
+    The way from a point of a gap to the nearest ground crosses no ground, so it ends on such an edge: on its inside, or in
+    an end point, where the ground of more squads may meet.
+    """
+    nobody = np.array([not s for s in squads])
+    shore = nobody[below] != nobody[above]
+    ashore = np.zeros(vertices, np.bool_)
+    ashore[edges.lo[shore]] = ashore[edges.hi[shore]] = True
+    inland = ~(nobody[below] | nobody[above]) & (ashore[edges.lo] | ashore[edges.hi])
+    return np.flatnonzero(shore | inland)
 
 
 def _groundless(plane: Plane, grounds: _Grounds) -> list[int]:
-    used = np.unique(plane.plate.label)
+    used = distinct(plane.plate.label)
     holding = set().union(*(grounds.squads[label] for label in used))
     return sorted({int(s) for s in grounds.nearest[used] if s >= 0} - holding)
 
@@ -101,38 +120,52 @@ def _samples(plane: Plane, edges: Edges, grounds: _Grounds, below: Ints, above: 
         free = np.array([s not in grounds.squads[t] for s, t in zip(squad.tolist(), theirs[piece].tolist(), strict=True)], np.bool_)
         found.append(np.stack([piece[free], squad[free]], 1).reshape(-1, 2))
     edge, squad = np.concatenate(found).T
-    a, b = plane.local[edges.lo[edge]].astype(float), plane.local[edges.hi[edge]].astype(float)
-    between = a[:, None] + (b - a)[:, None] * PARTS[:, None]
-    xy = np.concatenate([a, b, between.reshape(-1, 2)])
-    allowed = np.repeat([VERTEX_MM, BETWEEN_MM], [2 * len(edge), 3 * len(edge)])
+    unique, row = np.unique(edge, return_inverse=True)
+    a, b = edges.lo[unique], edges.hi[unique]
+    vertex, end = np.unique(np.concatenate([a, b]), return_inverse=True)
+    start, way = plane.local[a].astype(float), (plane.local[b] - plane.local[a]).astype(float)
+    long = np.hypot(*way.T) > LONG_MM
+    inner = [(part, np.flatnonzero(long | (part == 0.5))) for part in (0.25, 0.5, 0.75)]
+    between = np.concatenate([start[at] + part * way[at] for part, at in inner])
+    of = np.concatenate([np.arange(len(unique)), np.arange(len(unique)), *(at for _, at in inner)])
+    place = np.concatenate([end, len(vertex) + np.arange(len(between))])
+    # every place of an edge is asked for each squad that has a piece beside the edge
+    order = np.argsort(row, kind="stable")
+    first, count = np.searchsorted(row[order], of), np.bincount(row)[of]
+    ask = order[np.repeat(first, count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)]
     return _Samples(
-        xy, np.concatenate([squad, squad, np.repeat(squad, 3)]), np.concatenate([edge, edge, np.repeat(edge, 3)]), allowed
+        np.concatenate([plane.local[vertex].astype(float), between]),
+        np.repeat([VERTEX_MM, BETWEEN_MM], [len(vertex), len(between)]),
+        np.repeat(place, count), squad[ask], edge[ask],
     )
 
 
-def _farther(samples: _Samples, grounds: _Grounds) -> Iterator[tuple[int, int, float, float]]:
-    """Samples whose squad is not among the nearest, one per pair of squads: (sample, nearer squad, both distances in mm)."""
+def _farther(samples: _Samples, grounds: _Grounds) -> Iterator[tuple[int, int, float]]:
+    """Samples whose squad is not among the nearest, one per pair of squads: (sample, nearer squad, its distance in mm)."""
     points: Any = shapely.points(samples.xy)
     (who, line), least = grounds.tree.query_nearest(points, all_matches=False, return_distance=True)
     order = np.argsort(who)
     line, least = line[order], least[order]
     hit, near = grounds.tree.query(points, predicate="dwithin", distance=least + samples.allowed)
-    wrong = np.ones(len(points), np.bool_)
-    wrong[hit[_holds(samples.squad[hit], near, grounds)]] = False
+    held = [grounds.squads[a] | grounds.squads[b] for a, b in grounds.bordering.tolist()]
+    start = np.cumsum([0, *map(len, held)])
+    flat = np.array([squad for squads in held for squad in squads], np.int64)
+    count = np.diff(start)[near]
+    squads = flat[np.repeat(start[near], count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)]
+    top = max(int(flat.max()), int(samples.squad.max())) + 1
+    good = among(samples.place * top + samples.squad, np.repeat(hit, count) * top + squads)
     told = set()
-    for i in np.flatnonzero(wrong).tolist():
-        squad, other = int(samples.squad[i]), min(set().union(*(grounds.squads[side] for side in grounds.bordering[line[i]])))
+    for i in np.flatnonzero(~good).tolist():
+        at = int(samples.place[i])
+        squad, other = int(samples.squad[i]), min(held[line[at]])
         if (squad, other) in told: continue
         told.add((squad, other))
-        every = np.arange(len(grounds.bordering))
-        own = _holds(np.full(len(every), squad), every, grounds)
-        mm = float(shapely.distance(points[i], grounds.tree.geometries[own]).min()) if own.any() else float("inf")
-        yield i, other, round(mm, 2), round(float(least[i]), 2)
+        yield i, other, float(least[at])
 
 
-def _holds(squad: Ints, line: Ints, grounds: _Grounds) -> NDArray[Any]:
-    """Is this squad's ground on one of the sides of this edge?"""
-    pairs = np.stack([squad, *grounds.bordering[line].T], 1)
-    rows, back = np.unique(pairs, axis=0, return_inverse=True)
-    held = [s in grounds.squads[a] or s in grounds.squads[b] for s, a, b in rows.tolist()]
-    return np.array(held, np.bool_)[back]
+def _distance(plane: Plane, edges: Edges, holds: NDArray[np.bool_], below: Ints, above: Ints, at: NDArray[np.float64]) -> float:
+    """mm from a place to the labels that `holds` marks: only for the sentence, so over all their edges."""
+    mine = np.flatnonzero(holds[below] | holds[above])
+    a, b = plane.local[edges.lo[mine]].astype(float), plane.local[edges.hi[mine]].astype(float)
+    along = ((at - a) * (b - a)).sum(1) / ((b - a) ** 2).sum(1)
+    return float(np.hypot(*(a + np.clip(along, 0, 1)[:, None] * (b - a) - at).T).min())

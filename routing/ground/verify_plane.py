@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from routing.ground import verify_sweep as kernel
 from routing.ground.verify_finding import Finding, Place
 from routing.ground.verify_read import Array, Ints, Plate
+from routing.ground.verify_sets import minus
 
 MAX_COORDINATE = 10_000_000_000
 OUTSIDE = -1
@@ -95,9 +96,9 @@ def check_extent(plane: Plane, edges: Edges) -> Iterator[Finding]:
     border = np.concatenate([(edges.lo * n + edges.hi)[up > down], (edges.hi * n + edges.lo)[down > up]])
     tail, head = _ends(plate.extent_ring, plate.extent_at)
     declared = np.sort(tail * n + head)
-    missing = np.setdiff1d(border, declared)
+    missing = minus(border, declared)
     again = declared[1:][declared[1:] == declared[:-1]]
-    extra = np.concatenate([np.setdiff1d(declared, border), again])
+    extra = np.concatenate([minus(declared, border), again])
     for what, keys in (("missing", missing), ("extra", extra)):
         if len(keys): yield Finding("extent", what, plane.k, plane.place(int(keys[0]) // n), {"edges": len(keys)})
     yield from _extent_areas(plane, inside)

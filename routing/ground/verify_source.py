@@ -23,9 +23,10 @@ import shapely
 from numpy.typing import NDArray
 
 from routing.ground.verify_finding import Finding, Place
-from routing.ground.verify_keeper import instant
+from routing.ground.verify_keeper import holds
 from routing.ground.verify_plane import Edges, Plane
 from routing.ground.verify_read import Compiled, Ints
+from routing.ground.verify_sets import among, distinct, find
 
 TOLERANCE_MM = 1.5
 """0.71 mm for rounding the vertices and 0.71 mm for snap rounding the lines between them."""
@@ -92,7 +93,7 @@ def check_facts(compiled: Compiled, planes: Iterable[Plane], sources: Iterable[S
         for what, expected in (("kind", source.kind), ("squad", source.squad)):
             given = claim.get(what)
             if given != expected: yield _fact(what, source.id, given=given, expected=expected)
-    grounded = {c for plane in planes for label in np.unique(plane.plate.label) for c in plane.plate.labels[label]}
+    grounded = {c for plane in planes for label in distinct(plane.plate.label).tolist() for c in plane.plate.labels[label]}
     for c in sorted(grounded):
         claim = compiled.manifest["claims"][c]
         if claim["kind"] != "nearest" and claim["id"] not in told: yield _fact("extra", claim["id"])
@@ -110,8 +111,10 @@ def check_source(plane: Plane, edges: Edges, compiled: Compiled, sources: Iterab
     for source in sources:
         c = extent if source.kind == EXTENT else number.get(source.id)
         if c is None: continue
+        if source.ground is None and source.kind == "agreement": continue  # holds along a border, its zone is made by compiling
         force = _in_force(source, plane.k, compiled, period)
-        if force: grounds.setdefault(c, []).append(source.ground)
+        ground = shapely.Polygon() if source.ground is None else source.ground
+        if force: grounds.setdefault(c, []).append(ground)
         elif force is False and border.area2.get(c): yield _found(plane, "not_in_force", names[c], None)
     yield from period
     yield from _compare(plane, edges, border, {c: grounds[c] for c in sorted(grounds)}, names)
@@ -130,20 +133,13 @@ def _in_force(source: Source, k: int, compiled: Compiled, findings: list[Finding
 
     A territory must hold during all of the plate's intervals or none; other claims may come and go on one plate.
     """
-    holds = []
-    for i, interval in enumerate(compiled.manifest["intervals"]):
-        if interval["plate"] != k: continue
-        since, until = instant(interval["since"]), instant(interval["until"])
-        begun = source.since is None or (since is not None and source.since <= since)
-        lasts = source.until is None or (until is not None and until <= source.until)
-        over = source.until is not None and since is not None and source.until <= since
-        ahead = source.since is not None and until is not None and until <= source.since
-        if over or ahead: holds.append(False)
-        elif begun and lasts: holds.append(True)
-        else: findings.append(_fact("period", source.id, interval=i))
-    if not holds: return None
-    if source.kind == "territory" and len(set(holds)) > 1: findings.append(_fact("plate_shared", source.id, used=k))
-    return any(holds)
+    period = {"since": source.since, "until": source.until}
+    mine = {i: holds(period, interval) for i, interval in enumerate(compiled.manifest["intervals"]) if interval["plate"] == k}
+    findings += [_fact("period", source.id, interval=i) for i, held in mine.items() if held is None]
+    seen = [held for held in mine.values() if held is not None]
+    if not seen: return None
+    if source.kind == "territory" and len(set(seen)) > 1: findings.append(_fact("plate_shared", source.id, used=k))
+    return any(seen)
 
 
 # ---- the map's side -------------------------------------------------------------------------------------------------
@@ -194,8 +190,8 @@ def _ink(plane: Plane, grounds: Mapping[int, list[Any]]) -> tuple[_Ink, list[int
     mm = metres * 1000.0
     corner = _corner(plane)
     far = ~(np.abs(mm - corner) < REACH).all(1)  # not finite is far, too
-    lost = np.unique(claim[ring[far]])
-    same = (ring[1:] == ring[:-1]) & ~np.isin(claim[ring[1:]], lost)
+    lost = distinct(claim[ring[far]])
+    same = (ring[1:] == ring[:-1]) & ~among(claim[ring[1:]], lost)
     ends = np.stack([mm[:-1][same], mm[1:][same]], 1)
     of = ring[1:][same]
     # rounded before it is shifted: a half goes to the even number, which a shift would change
@@ -231,16 +227,15 @@ def _odd(seg: Ints, part: Ints, places: int) -> Ints:
 
 
 def _compare(plane: Plane, edges: Edges, border: _Border, grounds: Mapping[int, list[Any]], names: list[str]) -> Iterator[Finding]:
-    grounds = {c: [g for g in parts if g is not None and not shapely.is_empty(g)] for c, parts in grounds.items()}
     ink, lost = _ink(plane, grounds)
     for c in lost: yield _fact("bad_coordinate", names[c])
     clean = [c for c in grounds if c not in set(lost)]
-    vertex = _find(_pack(plane.local), ink.key)
+    vertex = find(_pack(plane.local), ink.key)
     pairs = border.claim * len(edges.lo) + border.edge
     edge = _edge_of(edges, vertex[ink.seg], len(plane.local))
     drawn = np.where(edge >= 0, ink.claim * len(edges.lo) + edge, -1)
-    bent = ~np.isin(pairs, drawn) & np.isin(border.claim, clean)
-    unmatched = ~np.isin(drawn, pairs)
+    bent = ~among(pairs, drawn) & among(border.claim, np.array(clean, np.int64))
+    unmatched = ~among(drawn, pairs)
     check = _Check(plane, edges, border, ink, names)
     off = dict(_off_line(check, bent, unmatched))
     gone = dict(_gone(check, vertex))
@@ -265,20 +260,10 @@ def _several(parts: list[Any]) -> bool:
     return len(parts) > 1 or any(shapely.get_num_geometries(ground) > 1 for ground in parts)
 
 
-def _find(sorted_keys: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> Ints:
-    """Index of each wanted key, -1 where it is not."""
-    if not len(sorted_keys): return np.full(len(wanted), -1, np.int64)
-    at = np.minimum(np.searchsorted(sorted_keys, wanted), len(sorted_keys) - 1)
-    return np.where(sorted_keys[at] == wanted, at, -1)
-
-
 def _edge_of(edges: Edges, ends: Ints, vertices: int) -> Ints:
     """The map's edge between two of its vertices, -1 where there is none."""
-    if not len(edges.lo): return np.full(len(ends), -1, np.int64)
-    known = edges.lo * vertices + edges.hi
-    wanted = ends[:, 0] * vertices + ends[:, 1]
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    return np.where((known[at] == wanted) & (ends >= 0).all(1), at, -1)
+    at = find(edges.lo * vertices + edges.hi, ends[:, 0] * vertices + ends[:, 1])
+    return np.where((ends >= 0).all(1), at, -1)
 
 
 def _off_line(check: _Check, bent: NDArray[Any], unmatched: NDArray[Any]) -> Iterator[tuple[int, Floats]]:
@@ -289,7 +274,7 @@ def _off_line(check: _Check, bent: NDArray[Any], unmatched: NDArray[Any]) -> Ite
     points = np.concatenate([a, b, (a + b) / 2])
     of = np.tile(claim, 3)
     near = _near(points, of, check.ink.raw[unmatched], check.ink.claim[unmatched])
-    for c in np.unique(of[~near]).tolist():  # perhaps near a segment that has its own edge
+    for c in distinct(of[~near]).tolist():  # perhaps near a segment that has its own edge
         mine, left = check.ink.claim == c, np.flatnonzero(~near & (of == c))
         still = left[~_near(points[left], of[left], check.ink.raw[mine], check.ink.claim[mine])]
         if len(still): yield c, np.unique(points[still], axis=0)
@@ -308,20 +293,20 @@ def _near(points: Floats, of: Ints, segments: Floats, owner: Ints) -> NDArray[An
 def _gone(check: _Check, vertex: Ints) -> Iterator[tuple[int, Floats]]:
     """Claim -> source vertices (unrounded) that are not vertices of its border in the map."""
     ink, border, places = check.ink, check.border, len(check.ink.key)
-    wanted = np.unique(np.repeat(ink.claim, 2) * max(places, 1) + ink.seg.reshape(-1))
+    wanted = distinct(np.repeat(ink.claim, 2) * max(places, 1) + ink.seg.reshape(-1))
     claim, place = wanted // max(places, 1), wanted % max(places, 1)
     n = len(check.plane.local)
-    there = np.unique(np.concatenate([border.claim * n + check.edges.lo[border.edge], border.claim * n + check.edges.hi[border.edge]]))
-    absent = (vertex[place] < 0) | ~np.isin(claim * n + vertex[place], there)
+    there = distinct(np.concatenate([border.claim * n + check.edges.lo[border.edge], border.claim * n + check.edges.hi[border.edge]]))
+    absent = (vertex[place] < 0) | ~among(claim * n + vertex[place], there)
     claim, place = claim[absent], place[absent]
     known = _pack(check.plane.local)
     found = np.zeros(len(claim), np.bool_)
     raw = ink.raw_vertex[place]
     for step in NEIGHBOURS:  # halves may have been rounded the other way
         at = np.rint(raw).astype(np.int64) + step
-        v = _find(known, _pack(at))
-        found |= (v >= 0) & np.isin(claim * n + v, there) & (np.abs(raw - at) <= ROUNDING_MM).all(1)
-    for c in np.unique(claim[~found]).tolist(): yield c, raw[~found & (claim == c)]
+        v = find(known, _pack(at))
+        found |= (v >= 0) & among(claim * n + v, there) & (np.abs(raw - at) <= ROUNDING_MM).all(1)
+    for c in distinct(claim[~found]).tolist(): yield c, raw[~found & (claim == c)]
 
 
 NEIGHBOURS = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y])

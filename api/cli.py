@@ -1,0 +1,357 @@
+"""The command line: parse, call one use case, print. Exit status 0 good, 1 findings, 2 bad input."""
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from api.usecases.route_file import How, PointFile, Summary, reasons_json, route_file
+from api.words import STEPS, direction, language, step_words, word
+from geodata.build import MapFiles, build, gather, open_map, sources_of
+from geodata.crs import parse_crs, system, to_work
+from geodata.times import read_instant, zone_named
+from geodata.written import replace_file
+from routing.errors import JieguanError, Lang
+from routing.explain import Explanation, compass, explain
+from routing.ground.verify import load, verify
+from routing.jurisdiction import JurisdictionMap
+from routing.ladder import LADDER
+from routing.model import Category, Location
+from routing.route import CAP_M
+
+LANG: Lang = "zh-CN"
+"""Chosen once, in `main`."""
+
+out = Console()
+err = Console(stderr=True)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="app")
+
+Opt = typer.Option
+LangOption = Annotated[str | None, Opt("--lang", help="lang")]
+JsonOption = Annotated[bool, Opt("--json", help="json")]
+
+
+class BadPoint(JieguanError):
+    zh = "--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。"
+    en = "--at-point {value!r} is not LON,LAT. For example 113.617,34.868."
+
+
+def say(key: str, **facts: object) -> str:
+    """A sentence in the chosen language."""
+    return word(key, LANG, **facts)
+
+
+def _with(of: type, *shared: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command an option for each field of a frozen value, and hand it the value as one argument.
+
+    `shared` fields are arguments of the command itself (or options of another value) and are only passed on.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = {n: p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for n, p in inspect.signature(command).parameters.items()}
+        name = next(n for n, p in parameters.items() if p.annotation is of)
+        del parameters[name]
+        mine = [f.name for f in fields(of) if f.name not in shared]
+        for field in fields(of):
+            if field.name in mine:
+                option = Annotated[TYPES[str(field.type)], Opt("--" + field.name.replace("_", "-"), help=field.name)]
+                parameters[field.name] = inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=option
+                )
+
+        def call(**given: Any) -> Any:
+            passed = {k: given[k] for k in shared if k in given}
+            value = of(**{k: given.pop(k) for k in mine}, **passed)
+            return command(**{name: value}, **given)
+
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        ordered = sorted(parameters.values(), key=lambda p: p.default is not inspect.Parameter.empty)
+        call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in ordered}
+        return call
+
+    return decorate
+
+
+TYPES: dict[str, Any] = {"str": str, "str | None": str | None, "float": float, "float | None": float | None}
+
+
+@app.command(help="route")
+@_with(PointFile, "points", "timezone")
+@_with(MapFiles)
+def route(
+    source: PointFile,
+    files: MapFiles,
+    points: Annotated[str, typer.Argument(help="points", metavar="POINTS")],
+    out_file: Annotated[str, Opt("--out", help="out")],
+    map_file: Annotated[str | None, Opt("--map", help="map")] = None,
+    margin_cap_m: Annotated[float, Opt("--margin-cap-m", min=0.001, help="margin_cap_m")] = CAP_M,
+    workers: Annotated[int, Opt("--workers", min=1, help="workers")] = 1,
+    reasons: Annotated[bool, Opt("--reasons", help="reasons")] = False,
+    prefix: Annotated[str, Opt("--prefix", help="prefix")] = "",
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    with _progress(as_json) as step:
+        on, notes = _map(files, map_file, step)
+        how = How(files.zone_m, margin_cap_m, workers, reasons, prefix)
+        done = route_file(on, source, out_file, how, _now, step)
+    _print_summary(done, notes, as_json)
+
+
+@app.command(name="explain", help="explain")
+@_with(MapFiles)
+def explain_(
+    files: MapFiles,
+    at_point: Annotated[str, Opt("--at-point", metavar="LON,LAT", help="at_point")],
+    map_file: Annotated[str | None, Opt("--map", help="map")] = None,
+    category: Annotated[str | None, Opt("--category", help="category")] = None,
+    at: Annotated[str | None, Opt("--at", help="at")] = None,
+    datum: Annotated[str, Opt("--datum", help="datum")] = "wgs84",
+    error_m: Annotated[float, Opt("--error-m", min=0.0, help="error_m")] = 0.0,
+    case: Annotated[str | None, Opt("--case", help="case_field")] = None,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    lon, lat = _lon_lat(at_point)
+    with _progress(as_json) as step:
+        on, notes = _map(files, map_file, step)
+    x, y = to_work([lon], [lat], system(None, datum), parse_crs(on.settings.work_crs, "--work-crs"))
+    moment = read_instant(at, zone_named(files.timezone), "--at") if at else _now()
+    place = Location(float(x[0]), float(y[0]), error_m)
+    found = explain(
+        on, place, Category(category) if category else None, moment, case=case, zone_m=files.zone_m
+    )
+    if as_json:
+        _print_json(_explained(found))
+        return
+    _print_notes(notes)
+    _print_explanation(found)
+
+
+@app.command(help="compile")
+@_with(MapFiles)
+def compile(
+    files: MapFiles,
+    out_file: Annotated[str, Opt("--out", help="out")],
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    with _progress(as_json) as step:
+        built = build(files, step)
+        replace_file(out_file, built.data)
+    on = built.map
+    facts: dict[str, Any] = {
+        "plates": len(on.plates),
+        "faces": sum(p.faces.n_face for p in on.plates),
+        "labels": sum(len(p.labels) for p in on.plates),
+        "squads": len(on.roster.squads),
+        "claims": len(on.claims),
+        "version": on.version,
+        "out": out_file,
+    }
+    findings = verify(load(out_file))
+    if as_json:
+        _print_json({**facts, "proven": not findings, "notes": [n.text(LANG) for n in built.gathered.notes]})
+    else:
+        _print_notes(built.gathered.notes)
+        out.print(say("compiled", **facts), highlight=False)
+        out.print(say("proven") if not findings else say("unproven", count=len(findings)), highlight=False)
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command(name="verify", help="verify")
+@_with(MapFiles)
+def verify_(
+    files: MapFiles,
+    map_file: Annotated[str, typer.Argument(help="map_file", metavar="MAP")],
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    compiled = load(map_file)
+    sources = list(sources_of(gather(files))) if files.territories or files.townships else None
+    findings = verify(compiled, sources)
+    if as_json:
+        told = [{"check": f.check, "what": f.what, "text": f.text(LANG), "place": f.place} for f in findings]
+        _print_json({"proven": not findings, "faithful": None if sources is None else not findings, "findings": told})
+    elif findings:
+        out.print(say("unproven", count=len(findings)), highlight=False)
+        for finding in findings:
+            out.print("  " + finding.text(LANG), highlight=False, markup=False)
+    else:
+        out.print(say("proven") + ("" if sources is None else " " + say("faithful")), highlight=False)
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command(help="ladder")
+def ladder(as_json: JsonOption = False, lang: LangOption = None) -> None:
+    rows = [(i, step, *step_words(step, LANG)) for i, (step, _) in enumerate(LADDER, 1)]
+    if as_json:
+        _print_json([{"number": i, "step": step.value, "name": name, "when": when} for i, step, name, when in rows])
+        return
+    table = Table(show_lines=False)
+    for heading in ("#", say("step"), "", say("when")):
+        table.add_column(heading)
+    for i, step, name, when in rows:
+        table.add_row(str(i), step.value, name, when)
+    out.print(table)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The entry point: choose the language, run, and turn bad input into a sentence and exit status 2."""
+    global LANG  # noqa: PLW0603 - chosen once per process, before anything is printed
+    words = sys.argv[1:] if argv is None else argv
+    LANG = language(words)
+    command = typer.main.get_command(app)
+    _translate(command)
+    try:
+        command(args=words, prog_name="jieguan")
+    except JieguanError as error:
+        if "--json" in words:
+            _print_json({"error": type(error).__name__, "text": error.text(LANG), "facts": {k: str(v) for k, v in error.facts.items()}})
+        err.print(say("error", text=error.text(LANG)), highlight=False, markup=False)
+        sys.exit(2)
+
+
+def _translate(command: Any) -> None:
+    """Put the sentences of words.py in the place of their keys."""
+    if command.help:
+        command.help = say(command.help) if " " not in command.help else command.help
+    for parameter in command.params:
+        if getattr(parameter, "help", None) and " " not in parameter.help and parameter.name != "help":
+            parameter.help = say(parameter.help)
+    for child in getattr(command, "commands", {}).values():
+        _translate(child)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _map(files: MapFiles, map_file: str | None, step: Any) -> tuple[JurisdictionMap, tuple[Any, ...]]:
+    """The compiled map that was named, verified; else one made of the files."""
+    if map_file is not None:
+        return open_map(map_file), ()
+    built = build(files, step)
+    return built.map, built.gathered.notes
+
+
+def _lon_lat(text: str) -> tuple[float, float]:
+    try:
+        lon, lat = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadPoint(value=text) from error
+    return lon, lat
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on the error stream, where somebody looks; nothing where a machine does."""
+    if quiet or not err.is_terminal:
+        yield lambda stage, done, of: None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda stage, done, of: bar.update(task, description=say("stage_" + stage), completed=done, total=of)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))  # noqa: T201 - this is the output
+
+
+def _print_notes(notes: Any) -> None:
+    for note in notes:
+        err.print(say("assumed", text=note.text(LANG)), highlight=False, markup=False)
+
+
+def _print_summary(done: Summary, notes: Any, as_json: bool) -> None:
+    if as_json:
+        told = [n.text(LANG) for n in (*notes, *done.notes)]
+        _print_json({**asdict(done), "notes": told})
+        return
+    _print_notes((*notes, *done.notes))
+    table = Table(title=say("t_route"), title_justify="left")
+    table.add_column(say("step"))
+    table.add_column("")
+    for heading in (say("count"), say("share")):
+        table.add_column(heading, justify="right")
+    for step in STEPS:
+        if n := done.steps[step.value]:
+            table.add_row(step.value, step_words(step, LANG)[0], f"{n:,}", f"{n / done.rows:.1%}")
+    table.add_section()
+    for key, n in (("rows", done.rows), ("doubtful", done.doubtful), ("assisted", done.assisted)):
+        table.add_row(say(key), "", f"{n:,}", f"{n / done.rows:.1%}")
+    for why, n in done.unlocated.items():
+        table.add_row(say("unlocated", why=why), "", f"{n:,}", f"{n / done.rows:.1%}")
+    out.print(table)
+    out.print(say("map_version", version=done.map_version, rules=done.rules_version), highlight=False)
+    out.print(say("written", out=done.out), highlight=False, markup=False)
+
+
+def _explained(found: Explanation) -> dict[str, Any]:
+    decision = found.decision
+    return {
+        "squad": decision.squad,
+        "assist": list(decision.assist),
+        "step": decision.step.value,
+        "doubtful": decision.doubtful,
+        "margin_m": decision.margin_m,
+        "runner_up": decision.runner_up,
+        "township": decision.township,
+        "reasons": json.loads(reasons_json(decision)),
+        "change": None if found.change is None else asdict(found.change),
+        "question": None if found.question is None else asdict(found.question),
+        **asdict(decision.pin),
+    }
+
+
+def _print_explanation(found: Explanation) -> None:
+    decision = found.decision
+    table = Table()
+    for heading in ("#", say("step"), "", say("why")):
+        table.add_column(heading)
+    for i, reason in enumerate(decision.reasons, 1):
+        text = say("found", claims=", ".join(reason.found)) if reason.found else say("found_nothing")
+        decides = reason is decision.reasons[-1]
+        row = (str(i), reason.step.value, step_words(reason.step, LANG)[0], text + (say("chose") if decides else ""))
+        table.add_row(*row, style="bold" if decides else None)
+    out.print(table)
+    lines = [say("answer", squad=decision.squad)]
+    if decision.assist:
+        lines.append(say("answer_assist", assist=", ".join(decision.assist)))
+    if decision.doubtful:
+        lines.append(say("answer_doubt"))
+    lines.append(_change_words(found))
+    if found.question is not None:
+        one, two = found.question.options
+        sides = {"one": direction(compass(one.bearing), LANG), "two": direction(compass(two.bearing), LANG)}
+        lines.append(say("answer_question", **sides, one_squad=one.squad, two_squad=two.squad))
+    out.print(" ".join(lines) if LANG == "en" else "".join(lines), highlight=False, markup=False)
+    pin = decision.pin
+    out.print(say("map_version", version=pin.map_version, rules=pin.rules_version), highlight=False)
+
+
+def _change_words(found: Explanation) -> str:
+    change = found.change
+    if change is None:
+        return say("answer_far", cap=f"{found.decision.margin_m:g}")
+    bearing = direction(compass(change.bearing), LANG)
+    if change.distance_m < 0.01:
+        return say("answer_on_line", bearing=bearing, squad=change.squad)
+    return say("answer_change", distance=f"{change.distance_m:.2f}", bearing=bearing, squad=change.squad)
+
+
+if __name__ == "__main__":
+    main()

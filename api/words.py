@@ -1,0 +1,211 @@
+"""Every sentence the command line prints, in Chinese first and in English. A test compares their keys and placeholders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from routing.errors import Lang
+from routing.model import Step
+
+STEPS: dict[Step, tuple[str, str, str, str]] = {
+    # name, when and who in Chinese; in English
+    Step.CASE_ORDER: (
+        "个案指定", "上级已就本案指定中队,由该中队负责",
+        "order for this case", "a superior has designated a squad for this one case: that squad",
+    ),
+    Step.DESIGNATED_CATEGORY: (
+        "按类别指定", "此地有指定决定,且点名该类别:由被指定的中队负责",
+        "designated for the category", "a standing designation covers the place and names the category: the designated squad",
+    ),
+    Step.DIRECT: (
+        "直属中队", "该类别归直属中队或外部单位,不分辖区;外部单位签收前由值班中队持有",
+        "direct squad", "the category belongs to a direct squad or an external unit, which have no area; until an external "
+        "unit accepts, the duty squad holds the referral",
+    ),
+    Step.DESIGNATED: (
+        "区域指定", "此地有不分类别的指定决定:由被指定的中队负责",
+        "designated", "a standing designation for all categories covers the place: the designated squad",
+    ),
+    Step.NOT_SERVED: (
+        "非本局管辖", "此地明确由其他单位管理:值班中队持有并移送",
+        "not served", "the place is explicitly somebody else's: the duty squad holds the referral",
+    ),
+    Step.AGREED: (
+        "交界协议", "相邻中队对交界带有协议:按协议主办,另一方协办",
+        "agreed", "the neighbours have an agreement for their border zone: as agreed, the other party assists",
+    ),
+    Step.OWN_GROUND: (
+        "本队辖区", "恰有一个辖区覆盖此地,误差与交界带内再无他队:该中队负责",
+        "own ground", "exactly one territory covers the place and no other is within the error or the border zone: its squad",
+    ),
+    Step.BORDER: (
+        "交界处", "一个辖区覆盖此地,他队在误差或交界带内:所在辖区主办,其余协办;正压在线上的按公布的次序",
+        "border", "one territory covers the place and others are within reach: its squad leads, they assist; exactly on a "
+        "line, the published order decides",
+    ),
+    Step.DISPUTED: (
+        "重叠争议", "几个辖区都覆盖此地:先看乡镇(街道)归属,再看误差圆内的占比,再看公布的次序,最后取最小编码",
+        "disputed", "several territories cover the place: the one whose township covers it, else the greater share of the "
+        "error disc, else the published priority, else the lowest code",
+    ),
+    Step.NEAREST: (
+        "最近中队", "没有辖区覆盖,但在本局范围内:最近的辖区负责",
+        "nearest", "no territory covers the place, but it is inside the extent: the nearest territory",
+    ),
+    Step.ON_DUTY: (
+        "值班兜底", "以上都不适用:值班中队负责",
+        "on duty", "nothing else applies: the duty squad",
+    ),
+}  # fmt: skip
+
+COMPASS = (
+    ("北", "north"), ("东北", "north-east"), ("东", "east"), ("东南", "south-east"),
+    ("南", "south"), ("西南", "south-west"), ("西", "west"), ("西北", "north-west"),
+)  # fmt: skip
+
+WORDS: dict[str, tuple[str, str]] = {
+    "app": (
+        "界管:每条边界都有人管。把投诉派给恰好一个负责中队,附理由、余量和证明。",
+        "jieguan: every border has a keeper. Complaints to exactly one responsible squad, with reasons, margin and a proof.",
+    ),
+    # commands
+    "route": ("把一个文件的投诉逐条派给中队。", "Route a file of complaints to squads."),
+    "explain": ("逐级说明一个地点归谁、为什么、怎样会变。", "Explain, step by step, who is responsible for a place, and what would change it."),
+    "check": ("检查边界图层:重叠、空隙、自交、重号、基准等。", "Check a boundary layer: overlaps, gaps, invalid rings, duplicate ids, datum and more."),
+    "compile": ("把边界文件编制成一份带证明的地图。", "Compile boundary files into one map that carries its proof."),
+    "verify": ("独立核验一份已编制的地图;给出源文件时一并核对是否忠实。", "Verify a compiled map independently; with its sources at hand also that it is faithful to them."),
+    "ladder": ("打印派单规则,逐级,取自代码。", "Print the rules of routing, step by step, from the code."),
+    "demo": ("生成演示城区(惠济区)、派单并绘图。", "Build the demo city (Huiji), route its complaints and draw its map."),
+    # map options
+    "territories": ("中队辖区图层 FILE[::LAYER]", "squads' territories, FILE[::LAYER]"),
+    "squad_field": ("辖区图层中的中队编码列", "column of the squad's code in the territories"),
+    "since_field": ("生效列", "column of the start of validity"),
+    "until_field": ("失效列(不含当刻)", "column of the end of validity (exclusive)"),
+    "territories_datum": ("图层坐标基准:wgs84、cgcs2000、gcj02、bd09", "datum of the layers: wgs84, cgcs2000, gcj02, bd09"),
+    "townships": ("乡镇(街道)图层 FILE[::LAYER]", "townships, FILE[::LAYER]"),
+    "agreements": ("交界协议文件", "agreements between neighbours"),
+    "designations": ("指定管辖文件", "designations by a superior"),
+    "not_served": ("非本局管辖的地块", "ground that is explicitly somebody else's"),
+    "direct": ("直属类别 CSV", "direct categories, CSV"),
+    "squads": ("中队名录 CSV", "squads, CSV"),
+    "extent": ("本局管辖范围;缺省为全部辖区并集、填满空洞", "the bureau's extent; default: the union of the territories, holes filled"),
+    "duty": ("值班中队编码", "code of the squad on duty"),
+    "map": ("已编制的地图(代替上面各项)", "a compiled map, in place of the files above"),
+    "work_crs": ("工作坐标系 EPSG:n,单位米;缺省按范围选定", "work CRS in metres; default: chosen from the extent"),
+    "zone_m": ("交界带宽度(每侧,米)", "border zone, metres each side"),
+    "line_accuracy_m": ("边界线精度(米)", "accuracy of the boundary lines, metres"),
+    "timezone": ("无时区时间所用的时区", "zone of times that state none"),
+    # point options
+    "points": ("投诉文件:.parquet .csv .geojson .gpkg", "complaints: .parquet .csv .geojson .gpkg"),
+    "out": ("输出文件:.parquet .csv .geojson .gpkg", "output: .parquet .csv .geojson .gpkg"),
+    "lon": ("经度列(缺省 lon)", "longitude column (default: lon)"),
+    "lat": ("纬度列(缺省 lat)", "latitude column (default: lat)"),
+    "x": ("东坐标列(与 --y、--crs 连用)", "easting column (with --y and --crs)"),
+    "y": ("北坐标列", "northing column"),
+    "crs": ("坐标系 EPSG:n", "coordinate system, EPSG:n"),
+    "datum": ("点的坐标基准:wgs84、cgcs2000、gcj02、bd09", "datum of the points: wgs84, cgcs2000, gcj02, bd09"),
+    "error_m": ("定位误差半径(米)", "radius of the location error, metres"),
+    "error_field": ("逐行误差列", "column of each row's error"),
+    "category_field": ("类别列,如 GB30428:0501", "category column, such as GB30428:0501"),
+    "at_field": ("发生时间列", "column of the time it happened"),
+    "at": ("统一的时间", "one time for all"),
+    "case_field": ("案件编号列", "case id column"),
+    "found_by_field": ("发现案件的中队列", "column of the squad that found the case"),
+    "margin_cap_m": ("余量上限(米)", "cap of the margin, metres"),
+    "workers": ("线程数", "threads"),
+    "reasons": ("另写 reasons 列(JSON)", "write the column reasons (JSON)"),
+    "prefix": ("结果列名前缀", "prefix of the result's columns"),
+    "at_point": ("经度,纬度", "longitude,latitude"),
+    "category": ("类别", "category"),
+    "json": ("输出 JSON,供程序读取", "print JSON for machines"),
+    "lang": ("语言:zh-CN 或 en", "language: zh-CN or en"),
+    "layer": ("要检查的图层 FILE[::LAYER]", "the layer to check, FILE[::LAYER]"),
+    "check_points": ("带记录区划的点,用于判断基准", "points with a recorded district, to judge the datum"),
+    "recorded": ("点文件中记录区划的列", "column of the recorded district"),
+    "propose": ("把修复建议写到这个文件(不改动输入)", "write a proposed repair to this file (the input is not touched)"),
+    "map_file": ("已编制的地图文件", "the compiled map"),
+    # results
+    "t_route": ("派单结果", "Routing"),
+    "rows": ("投诉", "complaints"),
+    "doubtful": ("存疑", "doubtful"),
+    "assisted": ("有协办", "with assistants"),
+    "unlocated": ("无法定位({why}),转值班中队", "not located ({why}), to the duty squad"),
+    "written": ("已写出 {out}", "written: {out}"),
+    "step": ("步骤", "step"),
+    "count": ("数量", "rows"),
+    "share": ("占比", "share"),
+    "squad": ("中队", "squad"),
+    "map_version": ("地图版本 {version},规则版本 {rules}", "map {version}, rules {rules}"),
+    "assumed": ("说明:{text}", "note: {text}"),
+    "error": ("错误:{text}", "error: {text}"),
+    "stage_read": ("读取", "reading"),
+    "stage_locate": ("定位", "locating"),
+    "stage_route": ("派单", "routing"),
+    "stage_write": ("写出", "writing"),
+    "stage_faces": ("叠加辖区", "overlaying"),
+    "compiled": (
+        "{plates} 个时段图版,{faces} 块,{labels} 类;{squads} 个中队,{claims} 项依据。地图 {version} → {out}",
+        "{plates} plates, {faces} faces, {labels} classes; {squads} squads, {claims} claims. Map {version} -> {out}",
+    ),
+    "proven": ("已证明:每块地、每类事、每个时段恰有一个中队。", "Proven: every face, category group and interval has exactly one squad."),
+    "faithful": ("并与源文件一致。", "And the map is faithful to its sources."),
+    "unproven": ("未获证明,{count} 处问题:", "Not proven, {count} findings:"),
+    "answer": ("由 {squad} 负责。", "{squad} is responsible."),
+    "answer_assist": ("协办:{assist}。", "Assisting: {assist}."),
+    "answer_doubt": ("存疑:请核实。", "In doubt: please make sure."),
+    "answer_change": (
+        "再向{bearing} {distance} 米就归 {squad}。",
+        "{distance} m further {bearing} it would be {squad}.",
+    ),
+    "answer_on_line": ("正在线上;{bearing}侧归 {squad}。", "It lies on the line; on the {bearing} side it would be {squad}."),
+    "answer_far": ("{cap} 米之内无论怎样移动都不会改变。", "Nothing within {cap} m would change it."),
+    "answer_question": (
+        "请问来电人:在{one}侧还是{two}侧?({one}侧归 {one_squad},{two}侧归 {two_squad})",
+        "Ask the caller: on the {one} side or on the {two}? ({one}: {one_squad}, {two}: {two_squad})",
+    ),
+    "found_nothing": ("没有", "nothing"),
+    "found": ("找到 {claims}", "found {claims}"),
+    "chose": (",据此决定", ", which decides"),
+    "why": ("依据", "what was found"),
+    "when": ("何时决定、由谁负责", "when it decides, and who leads"),
+    "issues_none": ("未发现问题。", "No issues."),
+    "issues_count": ("{errors} 个错误,{warnings} 个警告,{notes} 个提示", "{errors} errors, {warnings} warnings, {notes} notes"),
+    "severity": ("级别", "severity"),
+    "code": ("代码", "code"),
+    "what": ("内容", "what"),
+    "more": ("另有 {count} 条 {code}(用 --json 查看全部)", "and {count} more {code} (all with --json)"),
+    "error_": ("错误", "error"),
+    "warning_": ("警告", "warning"),
+    "note_": ("提示", "note"),
+    "bad_point": ("--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。", "--at-point {value!r} is not LON,LAT. For example 113.617,34.868."),
+    "recorded_missing": ("--points 需要 --recorded 指明记录区划的列。", "--points needs --recorded, the column of the recorded district."),
+}
+
+
+def language(argv: Sequence[str], environment: dict[str, str] | None = None) -> Lang:
+    """`--lang`, else the locale, else Chinese: the first language of the people this is made for."""
+    for i, word in enumerate(argv):
+        value = argv[i + 1] if word == "--lang" and i + 1 < len(argv) else word.removeprefix("--lang=")
+        if (word == "--lang" or word.startswith("--lang=")) and value:
+            return "en" if value.lower().startswith("en") else "zh-CN"
+    env = os.environ if environment is None else environment
+    locale = next((env[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if env.get(name)), "")
+    return "zh-CN" if locale.startswith(("zh", "C", "POSIX")) or not locale else "en"
+
+
+def word(key: str, lang: Lang, **facts: object) -> str:
+    """One sentence."""
+    zh, en = WORDS[key]
+    return (zh if lang == "zh-CN" else en).format(**facts)
+
+
+def step_words(step: Step, lang: Lang) -> tuple[str, str]:
+    """The name of a step, and when it decides and for whom."""
+    zh_name, zh, en_name, en = STEPS[step]
+    return (zh_name, zh) if lang == "zh-CN" else (en_name, en)
+
+
+def direction(compass: int, lang: Lang) -> str:
+    """A word for one of eight directions."""
+    return COMPASS[compass][0 if lang == "zh-CN" else 1]
