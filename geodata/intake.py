@@ -93,8 +93,9 @@ NOTES: Mapping[str, tuple[str, str]] = {
         "{path}: {count} values of {field!r} had blanks around them and were read without.",
     ),
     "default_duty": (
-        "未指定值班中队:暂以“{code}”兜底。请用 --duty 或中队表的 duty 列指定。",
-        "No squad is on duty: {code!r} is assumed. State it by --duty or in the column duty of the squads file.",
+        "未指定值班中队:兜底的案件记在占位编码“{code}”名下。请用 --duty 或中队表的 duty 列指定真正的中队。",
+        "No squad is on duty: what nothing else catches goes to the stand-in {code!r}. Name a real one by --duty, or in the "
+        "column duty of the squads file.",
     ),
     "default_cycle": (
         "{path} 第 {row} 行:轮值协议未写 period,按月轮值。",
