@@ -5,8 +5,9 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,10 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.usecases.check_layer import Checked, CheckFile, check_layer
 from api.usecases.route_file import How, PointFile, Summary, reasons_json, route_file
 from api.words import STEPS, direction, language, step_words, word
 from geodata.build import MapFiles, build, gather, open_map, sources_of
-from geodata.crs import parse_crs, system, to_work
+from geodata.crs import parse_crs, system, to_wgs84, to_work
 from geodata.times import read_instant, zone_named
 from geodata.written import replace_file
 from routing.errors import JieguanError, Lang
@@ -138,6 +140,26 @@ def explain_(
     _print_explanation(found)
 
 
+@app.command(name="check", help="check")
+@_with(CheckFile)
+def check_(
+    options: CheckFile,
+    layer: Annotated[str, typer.Argument(help="layer", metavar="LAYER")],
+    propose_to: Annotated[str | None, Opt("--propose", metavar="FILE", help="propose")] = None,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    with _progress(as_json) as step:
+        found = check_layer(layer, options, step)
+    if as_json:
+        _print_json(_checked(found))
+    else:
+        _print_notes(found.notes)
+        _print_issues(found)
+    if found.issues:
+        raise typer.Exit(1)
+
+
 @app.command(help="compile")
 @_with(MapFiles)
 def compile(
@@ -206,6 +228,28 @@ def ladder(as_json: JsonOption = False, lang: LangOption = None) -> None:
     for i, step, name, when in rows:
         table.add_row(str(i), step.value, name, when)
     out.print(table)
+
+
+@app.command(help="demo")
+def demo(
+    out_dir: Annotated[str, Opt("--out", help="demo_out")] = "demo",
+    cases: Annotated[int, Opt("--cases", help="demo_cases")] = 1200,
+    seed: Annotated[int, Opt("--seed", min=0, help="demo_seed")] = 410108,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    from api.demo.make import commands, make_demo, read_me
+
+    with _progress(as_json) as step:
+        made = make_demo(Path(out_dir), cases, seed, _now, step)
+    if as_json:
+        lon, lat = made.at
+        example = {**asdict(made.example), "lon": lon, "lat": lat}
+        _print_json({**asdict(made.summary), "notes": [], "folder": out_dir, "example": example, "commands": commands(made)})
+        return
+    _print_summary(replace(made.summary, notes=()), (), as_json)
+    out.print()
+    out.print(read_me(made, LANG), highlight=False, markup=False, soft_wrap=True)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -298,6 +342,66 @@ def _print_summary(done: Summary, notes: Any, as_json: bool) -> None:
     out.print(table)
     out.print(say("map_version", version=done.map_version, rules=done.rules_version), highlight=False)
     out.print(say("written", out=done.out), highlight=False, markup=False)
+
+
+SHOWN = 12
+"""Findings of one kind that are printed; the rest are counted."""
+
+
+def _print_issues(found: Checked) -> None:
+    severities = [i.severity.value for i in found.issues]
+    for fit in found.fits:
+        out.print(fit.text(LANG), highlight=False, markup=False)
+    if not found.issues:
+        out.print(say("issues_none"))
+        return
+    table = Table()
+    for heading in (say("severity"), say("code"), say("what")):
+        table.add_column(heading)
+    told: dict[tuple[str, str], int] = {}
+    for issue in found.issues:
+        kind = issue.severity.value, issue.code
+        told[kind] = told.get(kind, 0) + 1
+        if told[kind] <= SHOWN:
+            table.add_row(say(issue.severity.value + "_"), issue.code, issue.text(LANG))
+    for (severity, code), count in told.items():
+        if count > SHOWN:
+            table.add_row(say(severity + "_"), code, say("more", count=count - SHOWN, code=code))
+    out.print(table)
+    counts = {f"{name}s": severities.count(name) for name in ("error", "warning", "note")}
+    out.print(say("issues_count", **counts), highlight=False)
+
+
+def _checked(found: Checked) -> dict[str, Any]:
+    return {
+        "layer": found.layer.table.spec,
+        "features": len(found.layer),
+        "work_crs": found.work.code,
+        "issues": [
+            {
+                "id": i.id,
+                "code": i.code,
+                "severity": i.severity.value,
+                "features": list(i.features),
+                "place": i.place,
+                "lonlat": _lonlat(i.place, found),
+                "area_m2": i.area_m2,
+                "width_m": i.width_m,
+                "text": i.text(LANG),
+            }
+            for i in found.issues
+        ],
+        "fits": [fit.text(LANG) for fit in found.fits],
+        "notes": [n.text(LANG) for n in found.notes],
+    }
+
+
+def _lonlat(place: tuple[float, float] | None, found: Checked) -> list[float] | None:
+    """A place to zoom to, WGS-84 degrees."""
+    if place is None:
+        return None
+    lon, lat = to_wgs84([place[0]], [place[1]], system(found.work.crs, None))
+    return [round(float(lon[0]), 7), round(float(lat[0]), 7)]
 
 
 def _explained(found: Explanation) -> dict[str, Any]:

@@ -210,6 +210,8 @@ def column_of(path: Path, values: list[Any]) -> tuple[Any, dict[bytes, bytes] | 
         return pa.array(texts, pa.string()), AS_JSON, len(kinds) > 1
     except OverflowError:  # an integer beyond 64 bits
         return pa.array([None if value is None else json.dumps(value) for value in values]), AS_JSON, True
+    except RecursionError as error:
+        raise NotGeoJSON(path=str(path), reason="a property nested too deeply") from error
     except UnicodeEncodeError as error:  # a lone surrogate, "\ud800"
         raise NotGeoJSON(path=str(path), reason=f"a text that is no Unicode: {error}") from error
 

@@ -182,6 +182,12 @@ def locate(
     return _located(px, py, error_m, widened, found, of, far_m)
 
 
+def numbers_of(columns: Mapping[str, Any], of: PointColumns) -> Pair:
+    """The two columns as numbers, NaN where a row has none. Raises MissingColumn, UnequalColumns."""
+    x, y, _ = _columns(columns, of)
+    return np.where(x.missing | x.wrong, np.nan, x.values), np.where(y.missing | y.wrong, np.nan, y.values)
+
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 

@@ -808,6 +808,15 @@ def test_an_error_leaves_the_old_output_and_nothing_else(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.parquet", f"o{suffix}"]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".geojson"])
+def test_many_batches_make_the_same_bytes(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, places = rich(tmp_path / "in.parquet"), points(np.ones((3, 2)))
+    write_table(tmp_path / f"one{suffix}", table, {"squad": ["A", "B", "C"]}, places=places)
+    monkeypatch.setattr(written, "BATCH", 1)
+    write_table(tmp_path / f"many{suffix}", table, {"squad": ["A", "B", "C"]}, places=places)
+    assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"many{suffix}").read_bytes()
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_the_output_is_replaced_not_written_into(tmp_path: Path, suffix: str) -> None:
     out, held = tmp_path / f"o{suffix}", tmp_path / "held"

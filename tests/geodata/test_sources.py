@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from shapely import LineString, MultiPolygon, Point, box
 
@@ -212,6 +212,22 @@ def test_dates_and_instants_of_typed_columns(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), tmp_path / "d.parquet")
     (claim,) = sources.direct(read_table(tmp_path / "d.parquet"), CHINA).claims
     assert claim.period == Period(day, moment)
+
+
+DAYS = st.one_of(st.none(), st.integers(1, 6))
+
+
+def period(since: int | None, until: int | None) -> Period:
+    ends = (None if day is None else datetime(2024, 1, day, tzinfo=CHINA) for day in (since, until))
+    return Period(*ends)
+
+
+@given(DAYS, DAYS, DAYS, DAYS)
+def test_periods_overlap_if_they_share_a_day(a: int | None, b: int | None, c: int | None, d: int | None) -> None:
+    assume(all(until is None or since is None or since < until for since, until in ((a, b), (c, d))))
+    first, second = period(a, b), period(c, d)
+    days = [datetime(2024, 1, 1, tzinfo=CHINA) + timedelta(days=day) for day in range(-1, 8)]
+    assert claims.overlap(first, second) == any(day in first and day in second for day in days)
 
 
 # ---- townships, not served -------------------------------------------------------------------------------------------
