@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.demo import CASES, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
 from api.usecases.route_file import How, PointFile, Summary, reasons_json, route_file
 from api.words import STEPS, direction, language, step_words, word
 from geodata.build import MapFiles, build, gather, open_map, sources_of
+from geodata.compile import silent
 from geodata.crs import parse_crs, system, to_wgs84, to_work
 from geodata.times import read_instant, zone_named
 from geodata.written import replace_file
@@ -160,9 +162,9 @@ def check_(
         raise typer.Exit(1)
 
 
-@app.command(help="compile")
+@app.command(name="compile", help="compile")
 @_with(MapFiles)
-def compile(
+def compile_(
     files: MapFiles,
     out_file: Annotated[str, Opt("--out", help="out")],
     as_json: JsonOption = False,
@@ -233,8 +235,8 @@ def ladder(as_json: JsonOption = False, lang: LangOption = None) -> None:
 @app.command(help="demo")
 def demo(
     out_dir: Annotated[str, Opt("--out", help="demo_out")] = "demo",
-    cases: Annotated[int, Opt("--cases", help="demo_cases")] = 1200,
-    seed: Annotated[int, Opt("--seed", min=0, help="demo_seed")] = 410108,
+    cases: Annotated[int, Opt("--cases", help="demo_cases")] = CASES,
+    seed: Annotated[int, Opt("--seed", min=0, help="demo_seed")] = SEED,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -303,7 +305,7 @@ def _lon_lat(text: str) -> tuple[float, float]:
 def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on the error stream, where somebody looks; nothing where a machine does."""
     if quiet or not err.is_terminal:
-        yield lambda stage, done, of: None
+        yield silent
         return
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=err, transient=True) as bar:

@@ -71,25 +71,43 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     # commands
     "route": ("把一个文件的投诉逐条派给中队。", "Route a file of complaints to squads."),
-    "explain": ("逐级说明一个地点归谁、为什么、怎样会变。", "Explain, step by step, who is responsible for a place, and what would change it."),
-    "check": ("检查边界图层:重叠、空隙、自交、重号、基准等。", "Check a boundary layer: overlaps, gaps, invalid rings, duplicate ids, datum and more."),
+    "explain": (
+        "逐级说明一个地点归谁、为什么、怎样会变。",
+        "Explain, step by step, who is responsible for a place, and what would change it.",
+    ),
+    "check": (
+        "检查边界图层:重叠、空隙、自交、重号、基准等。",
+        "Check a boundary layer: overlaps, gaps, invalid rings, duplicate ids, datum and more.",
+    ),
     "compile": ("把边界文件编制成一份带证明的地图。", "Compile boundary files into one map that carries its proof."),
-    "verify": ("独立核验一份已编制的地图;给出源文件时一并核对是否忠实。", "Verify a compiled map independently; with its sources at hand also that it is faithful to them."),
+    "verify": (
+        "独立核验一份已编制的地图;给出源文件时一并核对是否忠实。",
+        "Verify a compiled map independently; with its sources at hand also that it is faithful to them.",
+    ),
     "ladder": ("打印派单规则,逐级,取自代码。", "Print the rules of routing, step by step, from the code."),
-    "demo": ("生成演示城区(惠济区)、派单并绘图。", "Build the demo city (Huiji), route its complaints and draw its map."),
+    "demo": (
+        "生成演示城区(惠济区)、派单并绘图。",
+        "Build the demo city (Huiji), route its complaints and draw its map.",
+    ),
     # map options
     "territories": ("中队辖区图层 FILE[::LAYER]", "squads' territories, FILE[::LAYER]"),
     "squad_field": ("辖区图层中的中队编码列", "column of the squad's code in the territories"),
     "since_field": ("生效列", "column of the start of validity"),
     "until_field": ("失效列(不含当刻)", "column of the end of validity (exclusive)"),
-    "territories_datum": ("图层坐标基准:wgs84、cgcs2000、gcj02、bd09", "datum of the layers: wgs84, cgcs2000, gcj02, bd09"),
+    "territories_datum": (
+        "图层坐标基准:wgs84、cgcs2000、gcj02、bd09",
+        "datum of the layers: wgs84, cgcs2000, gcj02, bd09",
+    ),
     "townships": ("乡镇(街道)图层 FILE[::LAYER]", "townships, FILE[::LAYER]"),
     "agreements": ("交界协议文件", "agreements between neighbours"),
     "designations": ("指定管辖文件", "designations by a superior"),
     "not_served": ("非本局管辖的地块", "ground that is explicitly somebody else's"),
     "direct": ("直属类别 CSV", "direct categories, CSV"),
     "squads": ("中队名录 CSV", "squads, CSV"),
-    "extent": ("本局管辖范围;缺省为全部辖区并集、填满空洞", "the bureau's extent; default: the union of the territories, holes filled"),
+    "extent": (
+        "本局管辖范围;缺省为全部辖区并集、填满空洞",
+        "the bureau's extent; default: the union of the territories, holes filled",
+    ),
     "duty": ("值班中队编码", "code of the squad on duty"),
     "map": ("已编制的地图(代替上面各项)", "a compiled map, in place of the files above"),
     "work_crs": ("工作坐标系 EPSG:n,单位米;缺省按范围选定", "work CRS in metres; default: chosen from the extent"),
@@ -126,7 +144,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "lines_datum": ("该图层的坐标基准", "datum of that layer"),
     "stage_check": ("检查", "checking"),
     "recorded": ("点文件中记录区划的列", "column of the recorded district"),
-    "propose": ("把修复建议写到这个文件(不改动输入)", "write a proposed repair to this file (the input is not touched)"),
+    "propose": (
+        "把修复建议写到这个文件(不改动输入)",
+        "write a proposed repair to this file (the input is not touched)",
+    ),
     "map_file": ("已编制的地图文件", "the compiled map"),
     # results
     "t_route": ("派单结果", "Routing"),
@@ -161,11 +182,20 @@ WORDS: dict[str, tuple[str, str]] = {
         "The demo city of jieguan: Huiji District, Zhengzhou. Only its outline and the names and codes of its townships are real. "
         "Squads, inner lines, rules and complaints are synthetic, and no telephone number exists.",
     ),
-    "demo_files": ("{folder} 里的文件(图层可用 QGIS 打开,表格可用 Excel 打开):", "In {folder} (layers open in QGIS, tables in a spreadsheet):"),
+    "demo_files": (
+        "{folder} 里的文件(图层可用 QGIS 打开,表格可用 Excel 打开):",
+        "In {folder} (layers open in QGIS, tables in a spreadsheet):",
+    ),
     "demo_picture": ("地图:先看这个", "the map: look at this first"),
-    "demo_decisions": ("每件投诉由谁主办、谁协办、凭哪一级规则、离变更多远", "who leads and who assists, by which step, how far from changing"),
+    "demo_decisions": (
+        "每件投诉由谁主办、谁协办、凭哪一级规则、离变更多远",
+        "who leads and who assists, by which step, how far from changing",
+    ),
     "demo_complaints": ("投诉(合成)", "the complaints (synthetic)"),
-    "demo_territories": ("八个中队的辖区:有一处重叠、一处空隙(合成)", "the grounds of eight squads, with an overlap and a gap (synthetic)"),
+    "demo_territories": (
+        "八个中队的辖区:有一处重叠、一处空隙(合成)",
+        "the grounds of eight squads, with an overlap and a gap (synthetic)",
+    ),
     "demo_townships": ("八个镇街(界线为合成)", "the eight townships (their lines are synthetic)"),
     "demo_extent": ("区界(真实)", "the district's outline (real)"),
     "demo_squads": ("中队名录:属地、直属、外部单位、值班", "the squads: with ground, direct, external, on duty"),
@@ -175,13 +205,19 @@ WORDS: dict[str, tuple[str, str]] = {
     "demo_not_served": ("铁路用地:非本局管辖", "a railway: not the bureau's"),
     "demo_map": ("编制好的地图,带证明", "the compiled map, with its proof"),
     "demo_do_explain": ("逐级说明一件交界处的投诉:", "Why a complaint at a border goes where it goes, step by step:"),
-    "demo_do_verify": ("核验地图:处处恰有一个中队,且与源文件一致:", "Prove that the map is total, and faithful to these files:"),
+    "demo_do_verify": (
+        "核验地图:处处恰有一个中队,且与源文件一致:",
+        "Prove that the map is total, and faithful to these files:",
+    ),
     "demo_do_again": ("自己再派一遍:", "Route the complaints yourself:"),
     "demo_do_own": (
         "换成自己的城市:一个辖区图层、一个带 lon、lat 列的投诉表就够了:",
         "Your own city: a layer of territories and a table of cases with lon and lat will do:",
     ),
-    "proven": ("已证明:每块地、每类事、每个时段恰有一个中队。", "Proven: every face, category group and interval has exactly one squad."),
+    "proven": (
+        "已证明:每块地、每类事、每个时段恰有一个中队。",
+        "Proven: every face, category group and interval has exactly one squad.",
+    ),
     "faithful": ("并与源文件一致。", "And the map is faithful to its sources."),
     "unproven": ("未获证明,{count} 处问题:", "Not proven, {count} findings:"),
     "answer": ("由 {squad} 负责。", "{squad} is responsible."),
@@ -191,7 +227,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "再向{bearing} {distance} 米就归 {squad}。",
         "{distance} m further {bearing} it would be {squad}.",
     ),
-    "answer_on_line": ("正在线上;{bearing}侧归 {squad}。", "It lies on the line; on the {bearing} side it would be {squad}."),
+    "answer_on_line": (
+        "正在线上;{bearing}侧归 {squad}。",
+        "It lies on the line; on the {bearing} side it would be {squad}.",
+    ),
     "answer_far": ("{cap} 米之内无论怎样移动都不会改变。", "Nothing within {cap} m would change it."),
     "answer_question": (
         "请问来电人:在{one}侧还是{two}侧?({one}侧归 {one_squad},{two}侧归 {two_squad})",
@@ -203,7 +242,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "why": ("依据", "what was found"),
     "when": ("何时决定、由谁负责", "when it decides, and who leads"),
     "issues_none": ("未发现问题。", "No issues."),
-    "issues_count": ("{errors} 个错误,{warnings} 个警告,{notes} 个提示", "{errors} errors, {warnings} warnings, {notes} notes"),
+    "issues_count": (
+        "{errors} 个错误,{warnings} 个警告,{notes} 个提示",
+        "{errors} errors, {warnings} warnings, {notes} notes",
+    ),
     "severity": ("级别", "severity"),
     "code": ("代码", "code"),
     "what": ("内容", "what"),
@@ -211,8 +253,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "error_": ("错误", "error"),
     "warning_": ("警告", "warning"),
     "note_": ("提示", "note"),
-    "bad_point": ("--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。", "--at-point {value!r} is not LON,LAT. For example 113.617,34.868."),
-    "recorded_missing": ("--points 需要 --recorded 指明记录区划的列。", "--points needs --recorded, the column of the recorded district."),
+    "bad_point": (
+        "--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。",
+        "--at-point {value!r} is not LON,LAT. For example 113.617,34.868.",
+    ),
+    "recorded_missing": (
+        "--points 需要 --recorded 指明记录区划的列。",
+        "--points needs --recorded, the column of the recorded district.",
+    ),
 }
 
 

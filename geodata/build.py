@@ -13,10 +13,18 @@ import shapely
 
 from geodata import sources
 from geodata.claims import Origin, Sourced
-from geodata.compile import Ground, Progress, compile_map, default_extent
-from geodata.crs import Bounds, System, WorkCrs, check_declared, choose_work_crs, geometries_to_work, given_work_crs
+from geodata.compile import Ground, Progress, compile_map, default_extent, silent
+from geodata.crs import (
+    Bounds,
+    System,
+    WorkCrs,
+    check_declared,
+    choose_work_crs,
+    geometries_to_work,
+    given_work_crs,
+    to_wgs84,
+)
 from geodata.crs import system as declared_system
-from geodata.crs import to_wgs84
 from geodata.files import Layer, read_layer, read_table
 from geodata.intake import Geometries, Note
 from geodata.strips import arc_steps
@@ -27,7 +35,6 @@ from routing.ground.verify import Finding, Source, load, verify
 from routing.jurisdiction import JurisdictionMap, Settings
 from routing.model import Claim, ClaimId, Territory, Township
 from routing.situation import Roster
-
 
 ZONE_M = 15.0
 """Width of the border zone on each side where nobody says otherwise."""
@@ -112,7 +119,7 @@ def gather(files: MapFiles) -> Gathered:
         grounds = _with_inherited(grounds, townships)
         found = [*([grounds] if grounds else []), townships]
     if grounds is None or not len(grounds):
-        raise NothingToCompile()
+        raise NothingToCompile
     if files.not_served:
         found.append(sources.not_served(read_layer(files.not_served), zone, datum=files.territories_datum))
     directs = sources.direct(read_table(files.direct), zone, roster=listed) if files.direct else None
@@ -146,7 +153,7 @@ def gather(files: MapFiles) -> Gathered:
     return Gathered(tuple(claims), Roster(roster.squads, roster.duty), settings, extent, work, _once(notes))
 
 
-def build(files: MapFiles, progress: Progress = lambda stage, done, of: None) -> Built:
+def build(files: MapFiles, progress: Progress = silent) -> Built:
     """Gather, compile, seal and prove."""
     gathered = gather(files)
     made = compile_map(gathered.grounds, gathered.roster, gathered.settings, gathered.extent, progress)

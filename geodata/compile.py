@@ -29,7 +29,11 @@ Owner = tuple[int, SquadCode]
 """(priority, squad): its sort order is the published order."""
 
 Progress = Callable[[str, int, int], None]
-"""Told (stage, done, of) while a map is compiled."""
+"""Told (stage, done, of) while something long goes on."""
+
+
+def silent(stage: str, done: int, of: int) -> None:
+    """Tells nobody."""
 
 
 class NoTerritory(JieguanError):
@@ -55,7 +59,7 @@ def compile_map(
     roster: Roster,
     settings: Settings,
     extent: Any = None,
-    progress: Progress = lambda stage, done, of: None,
+    progress: Progress = silent,
 ) -> JurisdictionMap:
     """The compiled map; the same bytes whatever the order of `grounds`, of rings and of their vertices.
 
@@ -244,8 +248,8 @@ def _components(n: int, a: Ints, b: Ints) -> Ints:
             v = root[v]
         return v
 
-    for u, v in zip(a.tolist(), b.tolist(), strict=True):
-        u, v = find(u), find(v)
+    for left, right in zip(a.tolist(), b.tolist(), strict=True):
+        u, v = find(left), find(right)
         root[max(u, v)] = min(u, v)
     return np.array([find(v) for v in range(n)], np.int64)
 
@@ -286,8 +290,8 @@ def _extent_rings(full: Arrangement, number: Ints, inside: Sequence[bool], faces
     merged = dissolve(full, flag[number], 0)
     rings: list[Ints] = []
     for f in np.flatnonzero(merged.label == 1).tolist():
-        for r in range(merged.face_at[f], merged.face_at[f + 1]):
-            rings.append(merged.ring[merged.ring_at[r] : merged.ring_at[r + 1]])
+        numbers = range(merged.face_at[f], merged.face_at[f + 1])
+        rings += [merged.ring[merged.ring_at[r] : merged.ring_at[r + 1]] for r in numbers]
     if not rings:
         return np.empty(0, np.int64), np.zeros(1, np.int64)
     order = {tuple(p): i for i, p in enumerate(faces.xy.tolist())}

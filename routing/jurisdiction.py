@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -382,7 +383,7 @@ def intervals_of(claims: Sequence[Claim], plate_of: dict[frozenset[int], int]) -
     instants = sorted({t for c in claims for t in (c.period.since, c.period.until) if t is not None})
     edges: list[datetime | None] = [None, *instants, None]
     found: list[Interval] = []
-    for since, until in zip(edges[:-1], edges[1:], strict=True):
+    for since, until in pairwise(edges):
         held = frozenset(i for i, c in enumerate(claims) if _holds(c.period, since))
         if found and found[-1].claims == held:
             found[-1] = Interval(found[-1].since, until, found[-1].plate, held)

@@ -8,7 +8,7 @@
     | 5 not_served          | the place is explicitly somebody else's                    | the duty squad, as referral |
     | 6 agreed              | the neighbours have an agreement for the border zone here  | as agreed                   |
     | 7 own_ground          | one territory covers the place and no other is within reach | its squad                  |
-    | 8 border              | one territory covers it, others are within reach; or it lies on their line | its squad; on a line the published order |
+    | 8 border              | one territory covers it, others are near, or it is on a line | its squad; on a line the published order |
     | 9 disputed            | several territories cover it                               | township, share, order      |
     | 10 nearest            | none covers it, but it is inside the extent                | the nearest territory       |
     | 11 on_duty            | nothing else                                               | the duty squad              |

@@ -113,7 +113,7 @@ class Routed:
 
     def to_arrow(self) -> Any:
         """A pyarrow Table of the decision columns, squads as dictionary codes."""
-        import pyarrow as pa  # the arrays serve without it
+        import pyarrow as pa  # noqa: PLC0415 - the arrays serve without it
 
         codes = pa.array([s.code for s in self.on.roster.squads], pa.string())
 
@@ -180,12 +180,10 @@ class Router:
         case: str | None = None,
     ) -> Decision:
         """Decide one complaint."""
-        if case is not None and case in self.on.case_orders or not self._cap_suits(place):
+        if (case is not None and case in self.on.case_orders) or not self._cap_suits(place):
             return self._by_arrays(place, category, at, found_by, case)
-        if self._timeless and category is None and found_by is None:
-            context = self._always
-        else:
-            context = _context(self.on, category, at, found_by)
+        plain = self._timeless and category is None and found_by is None
+        context = self._always if plain else _context(self.on, category, at, found_by)
         desk = self._lone.get((context, 0))
         if desk is None:
             desk = self._lone[(context, 0)] = _Desk(self.on, context, self._zone, self._cap)
@@ -378,7 +376,7 @@ def _look(table: NDArray[Any], context: Small, own: Small, rows: NDArray[np.int6
 
 def _near_verdicts(sheets: list[Sheet], context: Small, found: Found, rows: NDArray[np.int64]) -> Small:
     """The verdict of each row that has something within reach: one per situation that occurs."""
-    code = _levels_kept(sheets, context, found, rows)
+    code = _levels_kept(sheets, found, rows)
     key = context[rows].astype(np.int64) if len(context) > 1 else np.full(len(rows), context[0], np.int64)
     key = key * len(sheets[0].base) + found.own[rows]
     _, first, place = np.unique(key, return_index=True, return_inverse=True)
@@ -393,7 +391,7 @@ def _near_verdicts(sheets: list[Sheet], context: Small, found: Found, rows: NDAr
     return spread
 
 
-def _levels_kept(sheets: list[Sheet], context: Small, found: Found, rows: NDArray[np.int64]) -> Small:
+def _levels_kept(sheets: list[Sheet], found: Found, rows: NDArray[np.int64]) -> Small:
     """Sorted near codes of each row, -1 where there is none."""
     wide = int(found.n_near[rows].max(initial=0))
     code = found.near[rows, :wide]
@@ -434,7 +432,7 @@ def _special(
     for i in sorted(rows):
         sheet = sheets[context[i] if len(context) > 1 else context[0]]
         own = int(found.own[i])
-        near = _levels_kept(sheets, context, found, np.array([i]))[0].tolist()
+        near = _levels_kept(sheets, found, np.array([i]))[0].tolist()
         situation = sheet.situation((own, *(c for c in near if c >= 0)))
         orders = tuple(o for o in on.case_orders[ordered[i]] if sheet.holds(o)) if i in ordered else ()
         if orders:  # nothing about the place could change it
@@ -536,7 +534,7 @@ def _intervals(on: JurisdictionMap, complaints: Complaints) -> NDArray[np.int64]
     """The interval of each row."""
     if complaints.at is None:
         if len(on.intervals) > 1 or on.alternating:
-            raise InstantNeeded()
+            raise InstantNeeded
         return np.zeros(1, np.int64)
     return np.searchsorted(on.changes, complaints.at, "right").astype(np.int64)
 

@@ -26,7 +26,6 @@ from routing.model import (
     Township,
 )
 
-
 G = TypeVar("G", Territory, Nearest)
 C = TypeVar("C", bound=Claim)
 

@@ -89,7 +89,7 @@ def _sjoin(points: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, how: str) -> An
 
 def _sedona(points: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, how: str) -> dict[str, Callable[[], Any]]:
     try:
-        import sedonadb
+        import sedonadb  # noqa: PLC0415 - an extra of its own
     except ImportError:
         print("  (SedonaDB is not installed: compared with geopandas alone)")
         return {}
@@ -97,7 +97,7 @@ def _sedona(points: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, how: str) -> d
     engine.create_data_frame(points.assign(i=range(len(points)))).to_view("points", overwrite=True)
     engine.create_data_frame(polygons).to_view("polygons", overwrite=True)
     test = "ST_Intersects(b.geometry, a.geometry)" if how == "within" else f"ST_DWithin(b.geometry, a.geometry, {ZONE})"
-    query = f"SELECT a.i, b.k FROM points a JOIN polygons b ON {test}"  # noqa: S608 - no outside text in it
+    query = f"SELECT a.i, b.k FROM points a JOIN polygons b ON {test}"
     return {"SedonaDB": lambda: engine.sql(query).to_arrow_table()}
 
 

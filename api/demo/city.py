@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,15 +151,14 @@ def km_point(km: tuple[float, float]) -> Floats:
 
 def _straight_edges(ring: Any) -> list[tuple[tuple[str, str], Floats]]:
     """The Voronoi edges between the sites, inside the outline, with the squads to their sides."""
-    sites = shapely.points([km_point(t.site) for t in TOWNSHIPS])
+    sites = [shapely.Point(km_point(t.site)) for t in TOWNSHIPS]
     cells = shapely.get_parts(shapely.voronoi_polygons(shapely.multipoints(sites), extend_to=ring))
     of = {t.squad: next(c for c in cells if c.covers(s)) for t, s in zip(TOWNSHIPS, sites, strict=True)}
-    found = []
+    found: list[tuple[tuple[str, str], Floats]] = []
     for a, b in combinations(of, 2):
         inside = shapely.intersection(shapely.intersection(of[a], of[b]), ring)
-        for line in shapely.get_parts(inside):
-            if shapely.get_dimensions(line) == 1 and not line.is_empty:
-                found.append(((a, b), np.round(shapely.get_coordinates(line), 3)))
+        lines = [part for part in shapely.get_parts(inside) if part.length > 0]
+        found += [((a, b), np.round(shapely.get_coordinates(line), 3)) for line in lines]
     return found
 
 
@@ -211,7 +210,7 @@ def _ragged(xy: Floats, rough: float, rng: np.random.Generator) -> Floats:
     points = [*xy]
     while np.hypot(*(points[1] - points[0])) > STEP_M:
         bent = [points[0]]
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in pairwise(points):
             along = b - a
             stray = np.clip(rng.normal(0.0, rough), -2 * rough, 2 * rough)
             bent += [(a + b) / 2 + stray * np.array([-along[1], along[0]]), b]
@@ -280,5 +279,7 @@ def _along(xy: Floats, share: float) -> Floats:
 def _blob(middle: Floats, radius_m: float, rng: np.random.Generator) -> Any:
     """A roundish zone."""
     angle = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    radius = radius_m * (1 + 0.12 * np.sin(3 * angle + rng.uniform(0, 6)) + 0.05 * np.sin(7 * angle + rng.uniform(0, 6)))
+    radius = radius_m * (
+        1 + 0.12 * np.sin(3 * angle + rng.uniform(0, 6)) + 0.05 * np.sin(7 * angle + rng.uniform(0, 6))
+    )
     return shapely.Polygon(np.round(middle + np.stack([1.25 * radius * np.cos(angle), radius * np.sin(angle)], 1), 3))

@@ -97,7 +97,9 @@ def complaints(city: City, count: int, seed: int) -> Any:
 def case_with_order(table: Any) -> str:
     """The complaint that a superior gives to one squad by name: the first in the market."""
     words = table.column("description").to_pylist()
-    return str(next((i for i, w in zip(table.column("id").to_pylist(), words, strict=True) if "夜市" in w), "HJ2025-00001"))
+    return str(
+        next((i for i, w in zip(table.column("id").to_pylist(), words, strict=True) if "夜市" in w), "HJ2025-00001")
+    )
 
 
 def _numbers(count: int) -> dict[str, int]:
@@ -217,7 +219,8 @@ def _railway(city: City, count: int, rng: np.random.Generator) -> Where:
 
 def _outside(city: City, count: int, rng: np.random.Generator) -> Where:
     """A little beyond the district's line, on its southern and western sides: north of it flows the Yellow River."""
-    ring, found = city.outline.exterior, []
+    ring = city.outline.exterior
+    found: list[Floats] = []
     while len(found) < count:
         place = _beside(ring, float(rng.uniform(0, ring.length)), float(rng.choice((-1, 1)) * rng.uniform(60, 500)))
         south = place[1] < km_point((0, 7.6))[1]
@@ -226,7 +229,7 @@ def _outside(city: City, count: int, rng: np.random.Generator) -> Where:
     return Where(np.array(found).reshape(-1, 2), ["区界之外"] * count)
 
 
-def _no_place(city: City, count: int, rng: np.random.Generator) -> Where:
+def _no_place(_city: City, count: int, _rng: np.random.Generator) -> Where:
     """Nobody wrote the place down."""
     return Where(np.tile(km_point(TOWNSHIPS[0].site), (count, 1)), ["地点不详"] * count)
 

@@ -12,23 +12,22 @@ from pathlib import Path
 
 import shapely
 
+from api.demo import FEWEST
 from api.demo.city import City, city, to_metres
 from api.demo.files import COMPLAINTS, DECISIONS, MAP, PICTURE, README, write_city
 from api.demo.picture import Drawn, draw, example_of
-from api.usecases.route_file import How, Progress, Summary, route_file
+from api.usecases.route_file import How, Summary, route_file
 from api.words import word
 from geodata.build import Built, build
+from geodata.compile import Progress
 from geodata.written import CannotWrite, replace_file
 from routing.errors import JieguanError, Lang
 from routing.model import Step
 
-CASES, SEED = 1200, 410108
-FEWEST = 100
-
 
 class TooFewCases(JieguanError):
-    zh = "--cases {value} 太少:要让每一级规则都出现,至少需要 {least} 件。"
-    en = "--cases {value} is too few: at least {least} are needed for every step of the ladder to occur."
+    zh = "--cases {value} 太少:各类地点都要有投诉,至少需要 {least} 件。"
+    en = "--cases {value} is too few: for every kind of place to have complaints, at least {least} are needed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def make_demo(folder: Path, cases: int, seed: int, now: Callable[[], datetime], 
     summary = route_file(built.map, points, str(folder / DECISIONS), How(), now, progress)
     rows = _read(folder / DECISIONS)
     found = [_drawn(row) for row in rows if row["lon"]]
-    example = example_of(found)
+    example = example_of(made, found)
     progress("draw", 0, 1)
     draw(made, found, summary.steps, example, seed, folder / PICTURE)
     row = next(r for r in rows if r["id"] == example.id)
@@ -101,14 +100,12 @@ def commands(demo: Demo) -> dict[str, str]:
         "explain": f"{program()} explain --map {_path(demo, MAP)} --at-point {demo.at[0]},{demo.at[1]} "
         f"--category {demo.example.category} --error-m {demo.example.error_m:g}",
         "verify": f"{program()} verify {_path(demo, MAP)} {map_options(demo.folder)}",
-        "again": f"{program()} route {_path(demo, COMPLAINTS)} {map_options(demo.folder)} {POINT_OPTIONS} --out again.csv",
+        "again": f"{program()} route {_path(demo, COMPLAINTS)} --map {_path(demo, MAP)} {POINT_OPTIONS} --out again.csv",
         "own": f"{program()} route cases.csv --territories squads.gpkg --squad-field squad --out decisions.csv",
     }
 
 
-POINT_OPTIONS = (
-    "--datum wgs84 --error-field error_m --category-field category --at-field at --case-field id"
-)
+POINT_OPTIONS = "--datum wgs84 --error-field error_m --category-field category --at-field at --case-field id"
 
 
 def map_options(folder: Path) -> str:

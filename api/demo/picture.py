@@ -23,7 +23,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from api.demo.city import AGREED, BY_SQUAD, MARKET_M, TOWNSHIPS, City, Floats, outline
+from api.demo.city import AGREED, BY_SQUAD, MARKET_M, City, Floats, outline
 from api.words import STEPS
 from geodata.written import replace_file
 from routing.errors import JieguanError
@@ -75,7 +75,7 @@ MARKS: Mapping[Step, Mark] = {
     Step.AGREED: Mark("D", ORANGE, 24),
     Step.OWN_GROUND: Mark("o", "#8C8C8C", 9, "none"),
     Step.BORDER: Mark("o", BLUE, 26),
-    Step.DISPUTED: Mark("X", RED, 40),
+    Step.DISPUTED: Mark("X", RED, 30),
     Step.NEAREST: Mark("^", TEAL, 36),
     Step.ON_DUTY: Mark("o", PAPER, 30, INK),
 }
@@ -94,7 +94,9 @@ LABELS: Mapping[str, tuple[float, float]] = {
 
 
 class NoFont(JieguanError):
-    zh = "数据包 zhplot 里没有字体 {value}:图上的汉字无法显示。请按 requirements.lock 重新安装(scripts/run 会自动完成)。"
+    zh = (
+        "数据包 zhplot 里没有字体 {value}:图上的汉字无法显示。请按 requirements.lock 重新安装(scripts/run 会自动完成)。"
+    )
     en = (
         "The package zhplot does not hold the font {value}, without which Chinese cannot be drawn. Install what "
         "requirements.lock names (scripts/run does)."
@@ -136,6 +138,7 @@ def _png(figure: Figure) -> bytes:
     figure.savefig(raw, format="png", metadata={"Software": None})
     raw.seek(0)
     few = Image.open(raw).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.putpalette([255 if level > 252 else level for level in few.getpalette() or ()])  # white stays white
     few.save(small, "PNG", optimize=True)
     return small.getvalue()
 
@@ -205,7 +208,11 @@ class _Page:
             self.text(x, y, words, 10, halo=3, color=colour, ha="center")
 
     def complaints(self) -> None:
-        order = [Step.OWN_GROUND, Step.BORDER, *(s for s in Step if s not in (Step.OWN_GROUND, Step.BORDER, Step.CASE_ORDER))]
+        order = [
+            Step.OWN_GROUND,
+            Step.BORDER,
+            *(s for s in Step if s not in (Step.OWN_GROUND, Step.BORDER, Step.CASE_ORDER)),
+        ]
         for step in (*order, Step.CASE_ORDER):
             places = np.array([d.xy for d in self.found if d.step is step]).reshape(-1, 2)
             _scatter(self.axes, (places - self.low) / 1000, MARKS[step])
@@ -309,7 +316,7 @@ class _Page:
     def zoom(self, one: Drawn) -> None:
         """A border at 15 m: who leads, who is told, and how far the answer is from changing."""
         x, y, wide, high = 13.4, -0.85, 15.1, 5.6
-        window = 160.0 * np.array([1, high / wide])
+        window = 105.0 * np.array([1, high / wide])
         axes = self.axes.inset_axes((x, y, wide, high), transform=self.axes.transData)
         middle = np.array(one.xy) - np.array([0.0, 0.12 * window[1]])
         axes.set_xlim(middle[0] - window[0], middle[0] + window[0])
@@ -321,11 +328,10 @@ class _Page:
         self._zoom_words(axes, one, middle, window)
         centre = (middle - self.low) / 1000
         half = window / 1000
-        box = Rectangle(centre - half, *(2 * half), facecolor="none", edgecolor=INK, linewidth=1.4, zorder=8)
+        box = Rectangle(tuple(centre - half), *(2 * half), facecolor="none", edgecolor=INK, linewidth=1.4, zorder=8)
         self.axes.add_patch(box)
-        for corner, end in (((-1, -1), (x, y + high)), ((1, -1), (x + wide, y + high))):
-            start = centre + half * np.array(corner)
-            self.axes.plot([start[0], end[0]], [start[1], end[1]], color=SOFT, linewidth=0.7)
+        tag = {"facecolor": INK, "edgecolor": "none", "boxstyle": "round,pad=0.25"}
+        self.text(*(centre - (0, 0.36)), "放大 zoom", 9.5, ha="center", color=PAPER, bbox=tag, zorder=9)
 
     def _zoom_ground(self, axes: Any, one: Drawn) -> None:
         for squad, ground in self.of.territories.items():
@@ -339,10 +345,13 @@ class _Page:
             _scatter(axes, places, Mark(mark.shape, mark.fill, mark.size * 1.8, mark.edge))
 
     def _zoom_case(self, axes: Any, one: Drawn) -> None:
-        place = shapely.Point(one.xy)
-        there = shapely.get_coordinates(shapely.shortest_line(place, self.of.territories[one.assist[0]]))[1]
-        axes.add_patch(Circle(one.xy, one.error_m, facecolor="#FFFFFF88", edgecolor=BLUE, linewidth=1.2, linestyle="--"))
-        axes.add_patch(FancyArrowPatch(one.xy, there, arrowstyle="-|>", mutation_scale=12, color=RED, linewidth=1.6, zorder=6))
+        there = _way_over(self.of, one)[1]
+        axes.add_patch(
+            Circle(one.xy, one.error_m, facecolor="#FFFFFF88", edgecolor=BLUE, linewidth=1.2, linestyle="--")
+        )
+        axes.add_patch(
+            FancyArrowPatch(one.xy, there, arrowstyle="-|>", mutation_scale=12, color=RED, linewidth=1.6, zorder=6)
+        )
         mark = MARKS[one.step]
         _scatter(axes, np.array([one.xy]), Mark(mark.shape, mark.fill, 110, mark.edge))
 
@@ -355,9 +364,11 @@ class _Page:
 
         lead, other = BY_SQUAD[one.squad], BY_SQUAD[one.assist[0]]
         for y in (-1.0, 0.78):
-            corner = middle + window * np.array([-1, y])
-            axes.add_patch(Rectangle(corner, 2 * window[0], 0.22 * window[1], facecolor=PAPER, zorder=6))
-        axes.add_patch(Rectangle(middle - window, *(2 * window), facecolor="none", edgecolor=INK, linewidth=1.6, zorder=9))
+            x, bottom = (middle + window * np.array([-1, y])).tolist()
+            axes.add_patch(Rectangle((x, bottom), 2 * window[0], 0.22 * window[1], facecolor=PAPER, zorder=6))
+        axes.add_patch(
+            Rectangle(tuple(middle - window), *(2 * window), facecolor="none", edgecolor=INK, linewidth=1.6, zorder=9)
+        )
         words(-0.97, 0.89, f"放大看一件:{one.id} {one.category_name}   Zoom: one complaint at a border", 12)
         words(
             -0.97,
@@ -367,11 +378,11 @@ class _Page:
         )
         words(0.97, -0.89, "点线:交界带 dotted: border zone, 15 m", 10, ha="right")
         for town, role in ((lead, "主办 lead"), (other, "协办 assists")):
-            x, y = self._side(axes, town.squad, middle, window)
+            x, y = self._side(town.squad, middle, window)
             words(x, y + 0.09, f"{role}", 11, ha="center", color=BLUE)
             words(x, y - 0.1, town.squad_name, 14, ha="center")
 
-    def _side(self, axes: Any, squad: str, middle: Floats, window: Floats) -> tuple[float, float]:
+    def _side(self, squad: str, middle: Floats, window: Floats) -> tuple[float, float]:
         """Where in the window a squad's name has most room."""
         box = shapely.box(*(middle - window * (0.95, 0.75)), *(middle + window * (0.95, 0.75)))
         ground = shapely.intersection(self.of.territories[squad], box)
@@ -402,13 +413,31 @@ def _railway(axes: Any, line: Any) -> None:
 
 def _scatter(axes: Any, places: Floats, mark: Mark) -> None:
     thin = 0.9 if mark.edge == INK else 0.7
-    axes.scatter(*places.T, s=mark.size, marker=mark.shape, c=mark.fill, edgecolors=mark.edge, linewidths=thin, zorder=5)
+    axes.scatter(
+        *places.T, s=mark.size, marker=mark.shape, c=mark.fill, edgecolors=mark.edge, linewidths=thin, zorder=5
+    )
 
 
-def example_of(found: Iterable[Drawn]) -> Drawn:
-    """A complaint that shows a border: two squads within reach, some metres from the line, others close by."""
+def example_of(city: City, found: Iterable[Drawn]) -> Drawn:
+    """A complaint that shows a border: two squads within reach, some metres from the line, others close by.
+
+    Of lines that run north and south if there are any: the window is wider than high.
+    """
     one = [d for d in found if d.step is Step.BORDER and len(d.assist) == 1]
-    fair = [d for d in one if d.error_m <= 10 and 4 <= d.margin_m <= 12] or one
+    fair = [d for d in one if d.error_m <= 10 and 6 <= d.margin_m <= 12] or one
+    fair = [d for d in fair if _is_upright(city, d)] or fair
     tree = shapely.STRtree(shapely.points([d.xy for d in one]))
-    near = [len(tree.query(shapely.Point(d.xy), predicate="dwithin", distance=130.0)) for d in fair]
+    near = [len(tree.query(shapely.Point(d.xy), predicate="dwithin", distance=100.0)) for d in fair]
     return min(zip(fair, near, strict=True), key=lambda pair: (-pair[1], pair[0].id))[0]
+
+
+def _is_upright(city: City, one: Drawn) -> bool:
+    """Does the way over the line lead east or west?"""
+    dx, dy = _way_over(city, one)[1] - np.array(one.xy)
+    return bool(abs(dx) > 1.4 * abs(dy))
+
+
+def _way_over(city: City, one: Drawn) -> Floats:
+    """From the complaint to the nearest ground of the squad that assists, two corners."""
+    way: Floats = shapely.get_coordinates(shapely.shortest_line(shapely.Point(one.xy), city.territories[one.assist[0]]))
+    return way

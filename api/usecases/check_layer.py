@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,17 @@ import numpy as np
 import pyproj
 import shapely
 
-from geodata.crs import System, WorkCrs, choose_work_crs, geometries_to_work, given_work_crs, system, to_lonlat, to_wgs84
+from geodata.compile import Progress, silent
+from geodata.crs import (
+    System,
+    WorkCrs,
+    choose_work_crs,
+    geometries_to_work,
+    given_work_crs,
+    system,
+    to_lonlat,
+    to_wgs84,
+)
 from geodata.datum import LineFit, PointFit, Reading, fit_lines, fit_points
 from geodata.files import Layer, read_layer, read_table
 from geodata.intake import Geometries, Note
@@ -59,10 +69,9 @@ class Checked:
     notes: tuple[Any, ...]
 
 
-Progress = Callable[[str, int, int], None]
 
 
-def check_layer(spec: str, options: CheckFile, progress: Progress = lambda stage, done, of: None) -> Checked:
+def check_layer(spec: str, options: CheckFile, progress: Progress = silent) -> Checked:
     """Read the layer, run every check. Raises the errors of the readers; finds, and mends nothing."""
     progress("read", 0, 2)
     layer = read_layer(spec)

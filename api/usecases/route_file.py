@@ -14,6 +14,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from geodata.compile import Progress, silent
 from geodata.crs import System, geometries_to_work, parse_crs, system, to_wgs84
 from geodata.files import Table, read_table
 from geodata.intake import Note
@@ -126,7 +127,6 @@ class _Places:
     wgs84: Objects
 
 
-Progress = Callable[[str, int, int], None]
 
 
 def route_file(
@@ -135,7 +135,7 @@ def route_file(
     out: str,
     how: How,
     now: Callable[[], datetime],
-    progress: Progress = lambda stage, done, of: None,
+    progress: Progress = silent,
 ) -> Summary:
     """Read, locate, decide, write. `now` is asked only when the map changes with time and no time was given."""
     progress("read", 0, 4)
@@ -204,7 +204,7 @@ def _named_columns(table: Table, source: PointFile, notes: list[Any]) -> PointCo
             given, missing = ("--x", "--y") if source.x else ("--y", "--x")
             raise HalfAPair(given=given, missing=missing)
         if source.crs is None:
-            raise NeedsCrs()
+            raise NeedsCrs
         of = system(source.crs, source.datum)
         return PointColumns(source.x, source.y, of, error_m=error_m, error_field=error_field)
     if table.geometry is not None and not (source.lon or source.lat):

@@ -253,9 +253,9 @@ def _corners(edge, flip, at, who, columns, rows, size, outside):  # type: ignore
             got[k] = now
             for i in range(at[k], at[k + 1]):
                 e = who[i]
-                if (edge[e, 1] <= y) != (edge[e, 3] <= y):
-                    if _above(edge, e, c * size, y) != _above(edge, e, (c + 1) * size, y):
-                        now ^= flip[e]
+                straddles = (edge[e, 1] <= y) != (edge[e, 3] <= y)
+                if straddles and _above(edge, e, c * size, y) != _above(edge, e, (c + 1) * size, y):
+                    now ^= flip[e]
     return got
 
 

@@ -193,9 +193,8 @@ def _claim(said: Mapping[str, Any]) -> Claim:
     kind = KINDS[said["kind"]]
     facts = {k: v for k, v in said.items() if k not in ("kind", "since", "until")}
     hints = get_type_hints(kind)
-    for name in facts:
-        facts[name] = _typed(hints[name], facts[name])
-    return kind(period=Period(_instant(said["since"]), _instant(said["until"])), **facts)
+    typed = {name: _typed(hints[name], value) for name, value in facts.items()}
+    return kind(period=Period(_instant(said["since"]), _instant(said["until"])), **typed)
 
 
 def _typed(hint: Any, value: Any) -> Any:

@@ -155,21 +155,21 @@ def _wider(
 
 @njit(inline="always")
 def _leaf(root, child, columns, rows, top, x, y):  # type: ignore[no-untyped-def]
-    """Leaf number of a point in index coordinates and the x, y of the leaf's corner; -1 off the grid."""
+    """Leaf number of a point in index coordinates and the x of the leaf's corner; -1 off the grid."""
     if not (x >= 0.0 and y >= 0.0 and x < 9e15 and y < 9e15):
-        return -1, 0, 0
+        return -1, 0
     ix = np.int64(x)
     iy = np.int64(y)
     c = ix >> top
     r = iy >> top
     if c >= columns or r >= rows:
-        return -1, 0, 0
+        return -1, 0
     v = root[r * columns + c]
     lv = top
     while v >= 0:
         lv -= 2
         v = child[16 * v + ((ix >> lv) & 3) + (((iy >> lv) & 3) << 2)]
-    return ~v, (ix >> lv) << lv, (iy >> lv) << lv
+    return ~v, (ix >> lv) << lv
 
 
 @njit(cache=True, nogil=True)
@@ -191,7 +191,7 @@ def _full(  # type: ignore[no-untyped-def]
             e2 = error2[i]
         if each_context:
             k = context[i]
-        leaf, x0, y0 = _leaf(root, child, columns, rows, top, px, py)
+        leaf, x0 = _leaf(root, child, columns, rows, top, px, py)
         best = cap2
         across = -1
         m = 0

@@ -161,7 +161,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "time.instant": _pair(
         "有效期 {interval} 的“{value}”不是带时区的时间。", "Interval {interval} has {value!r}, which is no instant with a time zone."
     ),
-    "time.start": _pair("第一个有效期从 {since} 才开始:此前无人负责。", "The first interval starts at {since}: before it nobody is responsible."),
+    "time.start": _pair(
+        "第一个有效期从 {since} 才开始:此前无人负责。",
+        "The first interval starts at {since}: before it nobody is responsible.",
+    ),
     "time.end": _pair("最后一个有效期到 {until} 结束:此后无人负责。", "The last interval ends at {until}: after it nobody is responsible."),
     "time.open": _pair(
         "有效期 {interval} 的一端没有时间,而它不在最前或最后。", "Interval {interval} is open on a side where another one follows."
@@ -169,7 +172,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "time.empty": _pair(
         "有效期 {interval} 从 {since} 到 {until},没有长度。", "Interval {interval} runs from {since} to {until}, which is no time at all."
     ),
-    "time.gap": _pair("从 {until} 到 {since} 没有有效期:这段时间无人负责。", "From {until} to {since} there is no interval: nobody is responsible."),
+    "time.gap": _pair(
+        "从 {until} 到 {since} 没有有效期:这段时间无人负责。",
+        "From {until} to {since} there is no interval: nobody is responsible.",
+    ),
     "time.overlap": _pair("从 {since} 到 {until} 有两个有效期。", "From {since} to {until} two intervals hold."),
     "time.claims": _pair(
         "有效期 {interval} 列出的主张不是这段时间内有效的主张。", "Interval {interval} does not list exactly the claims in force during it."
@@ -235,7 +241,10 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     # ---- faithful
     "faithful.unknown": _pair("原始数据中的“{claim}”不在地图里。", "Claim {claim!r} of the sources is not in the map."),
-    "faithful.extra": _pair("地图里的“{claim}”有地面,原始数据中却没有它。", "Claim {claim!r} has ground in the map but is not in the sources."),
+    "faithful.extra": _pair(
+        "地图里的“{claim}”有地面,原始数据中却没有它。",
+        "Claim {claim!r} has ground in the map but is not in the sources.",
+    ),
     "faithful.kind": _pair(
         "“{claim}”在地图里是 {given},在原始数据中是 {expected}。", "Claim {claim!r} is {given} in the map and {expected} in the sources."
     ),

@@ -28,6 +28,7 @@ OPEN_RULES = frozenset({"designation", "agreement"})
 MAX_TURNS = 1000
 
 Claims = list[Mapping[str, Any]]
+Span = tuple[datetime | None, datetime | None]
 
 
 # ---- labels ---------------------------------------------------------------------------------------------------------
@@ -100,22 +101,23 @@ def check_time(compiled: Compiled) -> Iterator[Finding]:
 def _in_force(compiled: Compiled) -> Iterator[Finding]:
     """Where intervals list the claims in force: they are those whose period covers the interval, none begins or ends inside."""
     claims = compiled.manifest["claims"]
+    periods = [span(claim) for claim in claims]
     for i, interval in enumerate(compiled.manifest["intervals"]):
         if "claims" not in interval: continue
-        listed = interval["claims"]
-        if not isinstance(listed, list) or listed != sorted(c for c, claim in enumerate(claims) if holds(claim, interval)):
-            yield _interval("claims", i)
-        for claim in claims:
-            if holds(claim, interval) is None: yield _interval("cut", i, claim=claim["id"])
+        held = [holds(period, span(interval)) for period in periods]
+        if interval["claims"] != [c for c, whole in enumerate(held) if whole]: yield _interval("claims", i)
+        for c, whole in enumerate(held):
+            if whole is None: yield _interval("cut", i, claim=claims[c]["id"])
 
 
-def holds(claim: Mapping[str, Any], interval: Mapping[str, Any]) -> bool | None:
-    """Is the claim in force during the whole interval, not at all (False), or during a part of it (None)?
+def span(said: Mapping[str, Any]) -> Span:
+    """`since` and `until` of a claim or an interval as instants; None or absent is open."""
+    return instant(said.get("since")), instant(said.get("until"))
 
-    Both carry `since` and `until`: ISO instants, None or absent is open.
-    """
-    begins, ends = instant(claim.get("since")), instant(claim.get("until"))
-    since, until = instant(interval["since"]), instant(interval["until"])
+
+def holds(period: Span, interval: Span) -> bool | None:
+    """Is the period in force during the whole interval, not at all (False), or during a part of it (None)? Half-open both."""
+    (begins, ends), (since, until) = period, interval
     if (ends and since and ends <= since) or (begins and until and until <= begins): return False
     begun = begins is None or (since is not None and begins <= since)
     lasts = ends is None or (until is not None and until <= ends)
@@ -142,7 +144,6 @@ def _interval(what: str, interval: int, **facts: object) -> Finding:
 
 def instant(text: object) -> datetime | None:
     """A timezone-aware ISO instant; None for anything else."""
-    if isinstance(text, datetime): return text
     if not isinstance(text, str): return None
     try:
         moment = datetime.fromisoformat(text)
@@ -237,14 +238,15 @@ def _forced(k: int, compiled: Compiled) -> Iterator[Finding]:
     number = {code: n for n, code in enumerate(codes)}
     plain, other = _rows_of(k, compiled)
     direct = _direct(compiled, number)
+    led = [(rows, plate.lead[rows].T.tolist(), more) for rows, more in ((plain, set()), (other, direct))]
     for label in range(len(plate.labels) + 1):
         allowed = _allowed(plate, label, compiled, number)
         if allowed is None: continue
-        for rows, squads in ((plain, allowed), (other, allowed | direct)):
-            bad = rows[~np.isin(plate.lead[rows, label], list(squads))]
-            if not len(bad): continue
-            facts = {"row": int(bad[0]), "label": label, "squad": codes[plate.lead[bad[0], label]], "outside": len(plate.labels)}
-            said = ", ".join(sorted(codes[s] for s in squads))
+        for rows, leads, more in led:
+            if set(leads[label]) <= allowed | more: continue
+            at = next(i for i, squad in enumerate(leads[label]) if squad not in allowed | more)
+            facts = {"row": int(rows[at]), "label": label, "squad": codes[leads[label][at]], "outside": len(plate.labels)}
+            said = ", ".join(sorted(codes[s] for s in allowed | more))
             yield Finding("keeper", "wrong_lead", k, place_of(plate, label), facts | {"allowed": said})
             break
 

@@ -23,7 +23,7 @@ import shapely
 from numpy.typing import NDArray
 
 from routing.ground.verify_finding import Finding, Place
-from routing.ground.verify_keeper import holds
+from routing.ground.verify_keeper import holds, span
 from routing.ground.verify_plane import Edges, Plane
 from routing.ground.verify_read import Compiled, Ints
 from routing.ground.verify_sets import among, distinct, find
@@ -133,8 +133,8 @@ def _in_force(source: Source, k: int, compiled: Compiled, findings: list[Finding
 
     A territory must hold during all of the plate's intervals or none; other claims may come and go on one plate.
     """
-    period = {"since": source.since, "until": source.until}
-    mine = {i: holds(period, interval) for i, interval in enumerate(compiled.manifest["intervals"]) if interval["plate"] == k}
+    period = source.since, source.until
+    mine = {i: holds(period, span(interval)) for i, interval in enumerate(compiled.manifest["intervals"]) if interval["plate"] == k}
     findings += [_fact("period", source.id, interval=i) for i, held in mine.items() if held is None]
     seen = [held for held in mine.values() if held is not None]
     if not seen: return None
