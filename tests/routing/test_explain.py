@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import shapely
-from tests.routing.test_shapes import squares  # noqa: F401 - the fixture
 
 from routing.explain import compass, explain
 from routing.jurisdiction import JurisdictionMap
 from routing.model import Location
+from tests.routing.test_shapes import squares  # noqa: F401 - the fixture
 
 
 def test_the_nearest_change_has_a_distance_a_bearing_and_a_squad(squares: JurisdictionMap) -> None:  # noqa: F811

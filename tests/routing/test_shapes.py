@@ -33,7 +33,7 @@ def squares() -> JurisdictionMap:
     return compile_map(grounds, Roster(squads, SquadCode("z")), Settings("EPSG:4547", 15.0))
 
 
-def decide(on: JurisdictionMap, shape: shapely.Geometry, error_m: float = 0.0, group: int = 0):  # noqa: ANN202
+def decide(on: JurisdictionMap, shape: shapely.Geometry, error_m: float = 0.0, group: int = 0):
     one = Complaints(np.zeros(1), np.zeros(1), np.array([error_m]), group=np.array([group], np.int32))
     return route_shapes(on, [shape], one).decision(0)
 
