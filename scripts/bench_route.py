@@ -8,6 +8,7 @@ may use every core; geopandas uses one. All start from coordinates in metres tha
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from routing.route import Complaints, Router, route
 
 ZONE = 30.0
 HERE = Path(__file__).resolve().parent.parent
-NYC = HERE.parent / "shared" / "data" / "nyc"
+NYC = Path(os.environ.get("JIEGUAN_TEST_DATA", HERE.parent / "shared" / "data")) / "nyc"
 
 
 def main() -> None:
@@ -33,8 +34,12 @@ def main() -> None:
     parser.add_argument("--territories", default=f"{NYC}/polygons_core.gpkg::police_precinct")
     parser.add_argument("--points", default=f"{NYC}/points_lots.parquet")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--dwithin-rows", type=int, default=50_000, help="rows of the dwithin runs, evenly drawn; 0: all")
+    parser.add_argument("--dwithin-rows", type=int, default=100_000, help="rows of the dwithin runs, evenly drawn; 0: all")
     given = parser.parse_args()
+    missing = [p for p in (given.territories.split("::")[0], given.points) if not Path(p).exists()]
+    if missing:
+        print(f"bench route: no data at {', '.join(missing)}; name yours with --territories FILE::LAYER --points FILE")
+        return
     built = build(MapFiles(territories=given.territories, zone_m=ZONE))
     on = built.map
     work = parse_crs(on.settings.work_crs)
