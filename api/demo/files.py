@@ -189,19 +189,20 @@ def _geojson(path: Path, rows: Rows, shapes: Sequence[Any]) -> None:
 
 def _layer(path: Path, rows: Rows, shapes: Sequence[Any]) -> None:
     """A GeoPackage of one layer, CGCS2000."""
-    path.unlink(missing_ok=True)
     wkb = pa.array(shapely.to_wkb([to_degrees(shape) for shape in shapes], flavor="iso").tolist(), pa.binary())
     table = pa.Table.from_pylist([dict(row) for row in rows]).append_column("geom", wkb)
+    whole = io.BytesIO()
     with _dated():
         pyogrio.write_arrow(
             table,
-            path,
+            whole,
             driver="GPKG",
             layer=path.stem,
             geometry_name="geom",
             geometry_type="Polygon",
             crs=f"EPSG:{DEGREES.to_epsg()}",
         )
+    replace_file(path, whole.getvalue())
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def make_demo(folder: Path, cases: int, seed: int, now: Callable[[], datetime], 
     replace_file(folder / MAP, built.data)
     summary = route_file(built.map, points, str(folder / DECISIONS), How(), now, progress)
     rows = _read(folder / DECISIONS)
-    found = [_drawn(row) for row in rows if row["lon"]]
+    found = _placed([row for row in rows if row["lon"]])
     example = example_of(made, found)
     progress("draw", 0, 1)
     draw(made, found, summary.steps, example, seed, folder / PICTURE)
@@ -76,11 +76,17 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _drawn(row: dict[str, str]) -> Drawn:
-    x, y = shapely.get_coordinates(to_metres(shapely.Point(float(row["lon"]), float(row["lat"]))))[0].tolist()
+def _placed(rows: list[dict[str, str]]) -> list[Drawn]:
+    """The rows that have a place, with it in metres."""
+    lonlat = shapely.points([(float(row["lon"]), float(row["lat"])) for row in rows])
+    places = shapely.get_coordinates(to_metres(lonlat)).tolist()
+    return [_drawn(row, (x, y)) for row, (x, y) in zip(rows, places, strict=True)]
+
+
+def _drawn(row: dict[str, str], xy: tuple[float, float]) -> Drawn:
     return Drawn(
         id=row["id"],
-        xy=(x, y),
+        xy=xy,
         error_m=float(row["error_m"]),
         category=row["category"],
         category_name=row["category_name"],

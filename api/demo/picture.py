@@ -331,7 +331,7 @@ class _Page:
         box = Rectangle(tuple(centre - half), *(2 * half), facecolor="none", edgecolor=INK, linewidth=1.4, zorder=8)
         self.axes.add_patch(box)
         tag = {"facecolor": INK, "edgecolor": "none", "boxstyle": "round,pad=0.25"}
-        self.text(*(centre - (0, 0.36)), "放大 zoom", 9.5, ha="center", color=PAPER, bbox=tag, zorder=9)
+        self.text(centre[0], centre[1] - 0.36, "放大 zoom", 9.5, ha="center", color=PAPER, bbox=tag, zorder=9)
 
     def _zoom_ground(self, axes: Any, one: Drawn) -> None:
         for squad, ground in self.of.territories.items():
@@ -366,9 +366,8 @@ class _Page:
         for y in (-1.0, 0.78):
             x, bottom = (middle + window * np.array([-1, y])).tolist()
             axes.add_patch(Rectangle((x, bottom), 2 * window[0], 0.22 * window[1], facecolor=PAPER, zorder=6))
-        axes.add_patch(
-            Rectangle(tuple(middle - window), *(2 * window), facecolor="none", edgecolor=INK, linewidth=1.6, zorder=9)
-        )
+        frame: Style = {"facecolor": "none", "edgecolor": INK, "linewidth": 1.6, "zorder": 9, "clip_on": False}
+        axes.add_patch(Rectangle(tuple(middle - window), *(2 * window), **frame))
         words(-0.97, 0.89, f"放大看一件:{one.id} {one.category_name}   Zoom: one complaint at a border", 12)
         words(
             -0.97,
