@@ -20,10 +20,9 @@ from routing.ground.verify_plane import Edges, Plane
 from routing.ground.verify_read import Compiled, Ints
 from routing.ground.verify_sets import among, distinct
 
-VERTEX_MM = 2.0
-"""A vertex within 0.71 mm of the true line (rounding) is at most twice as much nearer to one side."""
-BETWEEN_MM = 3.5
-"""Between vertices a line may be off by 0.71 (rounding) + 0.71 (snapping) + 0.3 (an arc drawn as chords) mm, twice that here."""
+MIDWAY_MM = 5.0
+"""How much nearer to one side the grid explains. The line is off by at most 0.71 (rounding) + 0.71 (snapping) + 0.3 (an arc
+drawn as chords) mm, which counts twice; and the grounds on either side may have been moved by snapping, 0.71 mm each."""
 LONG_MM = 100.0
 """Longer edges are compared at their quarters, too."""
 
@@ -86,20 +85,24 @@ def _grounds(
         nearest.append(of["nearest"][0] if of["nearest"] else -1)
     if max(nearest, default=-1) < 0: return None
     squads.append(frozenset())
-    line = _lines(squads, edges, below, above, len(plane.local))
+    line = _lines(squads, np.array([*nearest, -1]) >= 0, edges, below, above, len(plane.local))
     lines: Any = shapely.linestrings(plane.local[np.stack([edges.lo[line], edges.hi[line]], 1)].astype(float))
     sides = np.stack([below[line], above[line]], 1)
     return _Grounds(tuple(squads), np.array([*nearest, -1]), shapely.STRtree(lines), sides)
 
 
-def _lines(squads: list[frozenset[int]], edges: Edges, below: Ints, above: Ints, vertices: int) -> Ints:
+def _lines(
+    squads: list[frozenset[int]], piece: NDArray[np.bool_], edges: Edges, below: Ints, above: Ints, vertices: int
+) -> Ints:
     """Edges between somebody's ground and nobody's, and the others of somebody's ground that end on one of those.
 
     The way from a point of a gap to the nearest ground crosses no ground, so it ends on such an edge: on its inside, or in
-    an end point, where the ground of more squads may meet.
+    an end point, where the ground of more squads may meet. Where no piece lies open to the rest of nobody's ground, the way
+    does not leave the pieces, either.
     """
     nobody = np.array([not s for s in squads])
     shore = nobody[below] != nobody[above]
+    if not ((piece[below] != piece[above]) & nobody[below] & nobody[above]).any(): shore &= piece[below] | piece[above]
     ashore = np.zeros(vertices, np.bool_)
     ashore[edges.lo[shore]] = ashore[edges.hi[shore]] = True
     inland = ~(nobody[below] | nobody[above]) & (ashore[edges.lo] | ashore[edges.hi])
@@ -135,7 +138,7 @@ def _samples(plane: Plane, edges: Edges, grounds: _Grounds, below: Ints, above: 
     ask = order[np.repeat(first, count) + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)]
     return _Samples(
         np.concatenate([plane.local[vertex].astype(float), between]),
-        np.repeat([VERTEX_MM, BETWEEN_MM], [len(vertex), len(between)]),
+        np.full(len(vertex) + len(between), MIDWAY_MM),
         np.repeat(place, count), squad[ask], edge[ask],
     )
 

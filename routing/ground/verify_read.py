@@ -205,7 +205,6 @@ def _array(file: IO[bytes], size: int, entry: str, path: str) -> Array:
         if not chunk: raise EntryUnreadable(path=path, entry=entry, reason="cut short")
         view[: len(chunk)] = chunk
         view = view[len(chunk) :]
-    file.read(1)  # at the end of an entry the archive compares its checksum
     return array
 
 

@@ -309,7 +309,7 @@ def _gone(check: _Check, vertex: Ints) -> Iterator[tuple[int, Floats]]:
     for c in distinct(claim[~found]).tolist(): yield c, raw[~found & (claim == c)]
 
 
-NEIGHBOURS = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1) if x or y])
+NEIGHBOURS = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)])
 
 
 def _claim(
@@ -317,7 +317,7 @@ def _claim(
 ) -> Iterator[Finding]:
     plane, name = check.plane, check.names[c]
     if not measured and off is None and gone is None: return
-    ground = _even_odd(parts)
+    ground = _ground(parts)
     area, source = check.border.area2.get(c, 0) / 2e6, float(shapely.area(ground))
     allowed = TOLERANCE_MM / 1000 * float(shapely.length(ground))
     if not area and source > allowed:
@@ -333,12 +333,35 @@ def _claim(
         yield _found(plane, "area", name, None, **said)
 
 
-def _even_odd(parts: list[Any]) -> shapely.Geometry:
+def _ground(parts: list[Any]) -> shapely.Geometry:
     """Even-odd inside each polygon, union over them. For measuring only: nothing of the map comes from here."""
     polygons = shapely.get_parts(np.array(parts, object))
     polygons = polygons[shapely.get_type_id(polygons) == shapely.GeometryType.POLYGON]
-    sound = [p if shapely.is_valid(p) else shapely.make_valid(p, method="linework") for p in polygons]
+    sound = [p if shapely.is_valid(p) else _even_odd(p) for p in polygons]
     return sound[0] if len(sound) == 1 else shapely.union_all(sound)
+
+
+def _even_odd(polygon: shapely.Geometry) -> shapely.Geometry:
+    """The cells between the polygon's lines that these enclose an odd number of times (make_valid takes lines twice for once)."""
+    xy, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
+    same = ring[1:] == ring[:-1]
+    ends = np.concatenate([xy[:-1][same], xy[1:][same]], 1)
+    back = (ends[:, 0] > ends[:, 2]) | ((ends[:, 0] == ends[:, 2]) & (ends[:, 1] > ends[:, 3]))
+    lines, count = np.unique(np.where(back[:, None], ends[:, [2, 3, 0, 1]], ends), axis=0, return_counts=True)
+    lines = lines[count % 2 == 1]
+    drawn: Any = shapely.linestrings(lines.reshape(-1, 2, 2))
+    cells = shapely.get_parts(shapely.polygonize(shapely.get_parts(shapely.union_all(drawn))))
+    odd = [cell for cell in cells if _crossings(lines, *shapely.get_coordinates(shapely.point_on_surface(cell))[0]) % 2]
+    return shapely.union_all(odd)
+
+
+def _crossings(lines: Floats, x: float, y: float) -> int:
+    """How many of the lines a ray from (x, y) to the right meets."""
+    ax, ay, bx, by = lines.T
+    upward = (ay <= y) & (y < by)
+    downward = (by <= y) & (y < ay)
+    left = (bx - ax) * (y - ay) - (by - ay) * (x - ax)
+    return int((upward & (left > 0)).sum() + (downward & (left < 0)).sum())
 
 
 def _solid(vertices: Floats, ground: shapely.Geometry, corner: Floats) -> Floats:

@@ -1,0 +1,308 @@
+"""Answers found the slow way, to hold the fast one against: ray parity, distances by shapely, the ladder told again.
+
+Nothing here asks the index, the kernel, the situation or the ladder of the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from routing.ground.noding import Linework
+from routing.jurisdiction import Context, JurisdictionMap, Sheet
+from routing.model import (
+    Agreement,
+    AgreementRule,
+    Claim,
+    Cycle,
+    Designation,
+    DirectCategory,
+    Nearest,
+    NotServed,
+    SquadKind,
+    Step,
+    Territory,
+    Township,
+)
+
+Floats = NDArray[np.float64]
+ON_LINE_M = 0.001
+EVERYWHERE = shapely.box(-1e5, -1e5, 1e5, 1e5)
+
+
+# ---- grounds by parity ----------------------------------------------------------------------------------------------
+
+
+def holders(lines: Linework, points: Floats) -> list[tuple[int, ...]]:
+    """The claims that hold at each point (grid units): a ray to the right crosses some part of theirs an odd number of times."""
+    x, y = points.T
+    inside = np.zeros((len(points), len(lines.claim)), bool)
+    for (ax, ay, bx, by), part in zip(lines.segment.astype(float), lines.part, strict=True):
+        spans = (ay <= y) != (by <= y)
+        if spans.any():
+            at = ax + (bx - ax) * (y - ay) / (by - ay if by != ay else 1.0)
+            inside[:, part] ^= spans & (at > x)
+    return [tuple(sorted(set(lines.claim[row].tolist()))) for row in inside]
+
+
+def from_lines(lines: Linework, points: Floats) -> Floats:
+    """Distance of each point to the nearest line, grid units."""
+    if not len(lines.segment):
+        return np.full(len(points), np.inf)
+    tree = shapely.STRtree(shapely.linestrings(lines.segment.reshape(-1, 2, 2).astype(float)))
+    near = tree.query_nearest(shapely.points(points), return_distance=True, all_matches=False)[1]
+    return np.asarray(near)
+
+
+def noded_by_geos(shapes: Iterable[Any]) -> set[tuple[float, ...]]:
+    """The edges (mm) that GEOS finds: boundaries noded on a grid of one millimetre."""
+    rings = shapely.get_rings(shapely.get_parts(np.array(list(shapes), object)))
+    grid = shapely.transform(rings, lambda xy: np.rint(xy * 1000.0))
+    return edges_of(shapely.unary_union(grid, grid_size=1.0))
+
+
+def edges_of(lines: Any) -> set[tuple[float, ...]]:
+    """Undirected segments."""
+    out = set()
+    for line in shapely.get_parts(lines):
+        for a, b in pairwise(shapely.get_coordinates(line).tolist()):
+            if a != b:
+                out.add((*min(a, b), *max(a, b)))
+    return out
+
+
+# ---- random layers --------------------------------------------------------------------------------------------------
+
+
+def fuzzed(rng: np.random.Generator) -> tuple[list[Any], int]:
+    """Some polygons of every sort on a coarse grid (mm), and how wide the grid is: rings that cross themselves, boxes,
+    copies, islands, holes anywhere, slivers and spikes."""
+    size = int(rng.choice([8, 40, 1_000, 200_000]))
+    shapes: list[Any] = []
+    for _ in range(rng.integers(1, 9)):
+        shapes.append(_shape(rng, size, shapes))
+    return [shapely.transform(s, lambda xy: xy / 1000.0) for s in shapes], size
+
+
+def _shape(rng: np.random.Generator, size: int, before: list[Any]) -> Any:
+    def some(n: int) -> Floats:
+        return rng.integers(0, size + 1, (n, 2)).astype(float)
+
+    kind = int(rng.integers(0, 7))
+    if kind == 1:
+        a, b = np.sort(rng.integers(0, size + 1, 2)), np.sort(rng.integers(0, size + 1, 2))
+        return shapely.box(a[0], b[0], a[1] + 1, b[1] + 1)
+    if kind == 2 and before:
+        return before[int(rng.integers(len(before)))]
+    if kind == 3:
+        return shapely.MultiPolygon([shapely.Polygon(some(3)) for _ in range(2)])
+    if kind == 4:
+        whole = [(0, 0), (size, 0), (size, size), (0, size)]
+        return shapely.Polygon(whole, [some(3)])
+    if kind == 5:  # a sliver
+        a, b = some(2)
+        return shapely.Polygon([a, b, b + np.array([1, 0]), a + np.array([0, 1])])
+    if kind == 6:  # a spike: out and back
+        ring = some(4)
+        return shapely.Polygon([ring[0], ring[1], ring[2], ring[3], ring[2]])
+    return shapely.Polygon(some(int(rng.integers(3, 9))))
+
+
+# ---- the ladder told again ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the slow way says of one complaint. `margin` None: this place needs the share of its error disc."""
+
+    squad: str
+    assist: tuple[str, ...]
+    step: Step
+    doubtful: bool
+    margin: float
+    runners: frozenset[str | None]
+
+
+class Ground:
+    """The faces of one interval's plate as shapely geometries, by class. `whole`: ids of agreements without own ground."""
+
+    def __init__(self, on: JurisdictionMap, interval: int, whole: frozenset[str] = frozenset()) -> None:
+        self.on, self.whole = on, whole
+        plate = on.plates[on.intervals[interval].plate]
+        self.held = on.intervals[interval].claims
+        polygons = plate.faces.polygons()
+        self.classes = [_union(polygons[plate.faces.label == c]) for c in range(len(plate.labels))]
+        self.classes[plate.outside] = shapely.union(
+            self.classes[plate.outside], shapely.difference(EVERYWHERE, _union(polygons))
+        )
+        self.labels = [[i for i in label if i in self.held] for label in plate.labels]
+        self.plate = plate
+
+
+def _union(shapes: Any) -> Any:
+    return shapely.union_all(np.array(list(shapes), object))
+
+
+def told(ground: Ground, sheet: Sheet, place: Any, error: float, zone: float, cap: float = 100.0) -> Told | None:
+    """The whole answer; None where the place is too near a limit to be told apart, or the share of the error disc decides."""
+    on, context = ground.on, sheet.context
+    error = float(np.hypot(error, on.settings.line_accuracy_m))
+    reach = max(zone, error, ON_LINE_M)
+    far = shapely.distance(np.array(ground.classes, object), place)
+    far[np.isnan(far)] = np.inf
+    limits = np.array([reach, max(error, ON_LINE_M), ON_LINE_M, cap])
+    if (np.abs(far[:, None] - limits) < 2e-6).any() or ((far > 0) & (far < 2e-6)).any() or (far <= 0).sum() != 1:
+        return None
+    own = int(np.flatnonzero(far <= 0)[0])
+    met = np.flatnonzero(far <= ON_LINE_M).tolist()
+    within = np.flatnonzero(far <= reach).tolist()
+    blurred = np.flatnonzero(far <= max(error, ON_LINE_M)).tolist()
+    rungs = _Rungs(ground, context, met, within, blurred)
+    squad, assist, step, chosen_by_share = rungs.decide()
+    if chosen_by_share and error > 0:
+        return None
+    leads = [on.roster.squads[n].code for n in sheet.lead.tolist()]
+    others = np.array([lead != leads[own] for lead in leads])
+    margin = float(far[others].min(initial=np.inf))
+    runners = {leads[c] for c in np.flatnonzero(others & (far <= margin + 2e-6))}
+    unsure = step in (Step.DISPUTED, Step.NEAREST, Step.ON_DUTY) or (step is Step.BORDER and len(rungs.claimants) > 1)
+    doubtful = unsure or margin <= max(error, ON_LINE_M)
+    if squad != leads[own]:  # on a line the published order gave it to the other side
+        return Told(squad, assist, step, True, 0.0, frozenset({leads[own]}))
+    if margin >= cap:
+        return Told(squad, assist, step, doubtful, cap, frozenset({None}))
+    return Told(squad, assist, step, doubtful, margin, frozenset(runners))
+
+
+class _Rungs:
+    """Rules in the words of design.md, over claims that cover the place (`here`) or are within reach of it."""
+
+    def __init__(self, ground: Ground, context: Context, met: list[int], within: list[int], blurred: list[int]) -> None:
+        self.on, self.context, self.ground = ground.on, context, ground
+        self.category = set(self.on.groups[context.group])
+        self.here = self._claims(met)
+        self.reached = self._claims(within)
+        self.blurred = self._claims(blurred)
+        self.met = met
+        self.grounds = [c for c in self.here if isinstance(c, Territory)]
+        self.claimants = {c.squad for c in self.grounds}
+        self.within = {c.squad for c in self.reached if isinstance(c, Territory)}
+        self.duty = self.on.roster.duty
+
+    def _claims(self, classes: Sequence[int]) -> list[Claim]:
+        numbers = sorted({i for c in classes for i in self.ground.labels[c]})
+        return [c for c in (self.on.claims[i] for i in numbers) if self._meant(c)]
+
+    def _meant(self, claim: Claim) -> bool:
+        wanted = getattr(claim, "categories", None)
+        return not wanted or bool(wanted & self.category)
+
+    def decide(self) -> tuple[str, tuple[str, ...], Step, bool]:
+        """Squad, assistants, step, and whether the share of the error disc would have been asked."""
+        for rung in (self._designated, self._not_served, self._agreed):
+            found = rung()
+            if found:
+                return (*found, False)
+        return self._by_ground()
+
+    def _designated(self) -> tuple[str, tuple[str, ...], Step] | None:
+        orders = [c for c in self.here if isinstance(c, Designation)]
+        orders.sort(key=lambda d: (len(d.categories) or 99, _later_first(d.dated or d.period.since), d.id))
+        if orders and orders[0].categories:
+            return orders[0].squad, (), Step.DESIGNATED_CATEGORY
+        for i in sorted(self.ground.held):
+            claim = self.on.claims[i]
+            if isinstance(claim, DirectCategory) and claim.category in self.category:
+                kinds = {s.code: s.kind for s in self.on.roster.squads}
+                return self.duty if kinds[claim.squad] is SquadKind.EXTERNAL else claim.squad, (), Step.DIRECT
+        return (orders[0].squad, (), Step.DESIGNATED) if orders else None
+
+    def _not_served(self) -> tuple[str, tuple[str, ...], Step] | None:
+        return (self.duty, (), Step.NOT_SERVED) if any(isinstance(c, NotServed) for c in self.here) else None
+
+    def _agreed(self) -> tuple[str, tuple[str, ...], Step] | None:
+        mine = self.claimants or {c.squad for c in self.here if isinstance(c, Nearest)}
+        whole = {self.on.claims[i].id for i in self.ground.held} & self.ground.whole
+        common = [a for a in self.on.claims if a.id in whole and self._meant(a) and set(a.parties) <= self.claimants]
+        found = {a.id: a for a in [*self.here, *common] if isinstance(a, Agreement) and mine & set(a.parties)}
+        for a in sorted(found.values(), key=lambda a: (len(a.categories) or 99, _later_first(a.period.since), a.id)):
+            lead = {
+                AgreementRule.WHOLE: a.lead,
+                AgreementRule.BY_CATEGORY: a.lead,
+                AgreementRule.ALTERNATE: dict(self.context.turns).get(a.id),
+                AgreementRule.FIRST_FINDER: self.context.found_by if self.context.found_by in a.parties else None,
+            }[a.rule]
+            if lead is not None:
+                return lead, tuple(p for p in a.parties if p != lead), Step.AGREED
+        return None
+
+    def _by_ground(self) -> tuple[str, tuple[str, ...], Step, bool]:
+        order = [g.squad for g in sorted(self.grounds, key=lambda g: (g.priority, g.squad))]
+        if len(self.claimants) == 1 and self.within <= self.claimants:
+            return order[0], (), Step.OWN_GROUND, False
+        kinds = {tuple(i for i in self.ground.labels[c] if isinstance(self.on.claims[i], Territory)) for c in self.met}
+        if self.claimants and (len(self.claimants) == 1 or len(kinds) > 1):
+            return order[0], self._without(order[0], self.within), Step.BORDER, False
+        if self.claimants:
+            posted = [s for s in order if s in {t.squad for t in self.here if isinstance(t, Township)}]
+            lead = (posted or order)[0]
+            return lead, self._without(lead, self.within), Step.DISPUTED, not posted
+        pieces = sorted((c for c in self.here if isinstance(c, Nearest)), key=lambda n: (n.priority, n.squad))
+        if pieces:
+            told = self.within or {c.squad for c in self.blurred + self.here if isinstance(c, Nearest)}
+            return pieces[0].squad, self._without(pieces[0].squad, told), Step.NEAREST, False
+        return self.duty, self._without(self.duty, self.within), Step.ON_DUTY, False
+
+    @staticmethod
+    def _without(lead: str, squads: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(set(squads) - {lead}))
+
+
+def _later_first(moment: datetime | None) -> float:
+    return -moment.timestamp() if moment else 9e99
+
+
+def turn_of(agreement: Agreement, moment: datetime) -> str:
+    """Whose turn it is, counted by walking from turn to turn."""
+    start = agreement.period.since
+    assert start is not None
+    zone = start.tzinfo
+    first, second = agreement.parties if agreement.lead != agreement.parties[1] else agreement.parties[::-1]
+    day = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = day.replace(day=1) if agreement.cycle is Cycle.MONTH else day - timedelta(days=day.weekday())
+    local = moment.astimezone(zone)
+    now = first
+    while True:
+        after = day + timedelta(days=7) if agreement.cycle is Cycle.WEEK else (day + timedelta(days=32)).replace(day=1)
+        if local.replace(tzinfo=None) < after.replace(tzinfo=None):
+            return now
+        day, now = after, second if now == first else first
+
+
+# ---- the same ground drawn otherwise --------------------------------------------------------------------------------
+
+
+def redrawn(shape: Any, rng: np.random.Generator) -> Any:
+    """The same polygons: parts in another order, rings turned round and started elsewhere."""
+    if shape is None or shape.is_empty:
+        return shape
+    parts = [_turned(p, rng) for p in shapely.get_parts(shape)]
+    order = rng.permutation(len(parts))
+    return parts[0] if shape.geom_type == "Polygon" else shapely.MultiPolygon([parts[i] for i in order])
+
+
+def _turned(polygon: Any, rng: np.random.Generator) -> Any:
+    def ring(r: Any) -> Floats:
+        xy = shapely.get_coordinates(r)[:-1]
+        xy = np.roll(xy, int(rng.integers(len(xy))), 0)
+        return xy[::-1] if rng.integers(2) else xy
+
+    holes = [ring(r) for r in polygon.interiors]
+    return shapely.Polygon(ring(polygon.exterior), [holes[i] for i in rng.permutation(len(holes))])
