@@ -22,7 +22,9 @@ from api.words import STEPS, direction, language, step_words, word
 from geodata.build import MapFiles, build, gather, open_map, sources_of
 from geodata.compile import silent
 from geodata.crs import parse_crs, system, to_wgs84, to_work
+from geodata.proposal import Limits, Proposal, propose, write_proposal
 from geodata.times import read_instant, zone_named
+from geodata.topology import STANDING_M
 from geodata.written import replace_file
 from routing.errors import JieguanError, Lang
 from routing.explain import Explanation, compass, explain
@@ -148,16 +150,25 @@ def check_(
     options: CheckFile,
     layer: Annotated[str, typer.Argument(help="layer", metavar="LAYER")],
     propose_to: Annotated[str | None, Opt("--propose", metavar="FILE", help="propose")] = None,
+    propose_width: Annotated[float, Opt("--propose-width", min=0.0, help="propose_width")] = STANDING_M,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
     with _progress(as_json) as step:
         found = check_layer(layer, options, step)
+    proposal = None
+    if propose_to is not None:
+        limits = Limits(propose_width, propose_width)
+        proposal = propose(found.layer, found.facts, found.issues, found.of, found.work.crs, limits=limits)
+        table = write_proposal(propose_to, found.layer, proposal)
     if as_json:
-        _print_json(_checked(found))
+        _print_json({**_checked(found), "proposal": None if proposal is None else _proposed(proposal, propose_to)})
     else:
         _print_notes(found.notes)
         _print_issues(found)
+        if proposal is not None:
+            facts = {"changed": len(proposal.changes), "left": len(proposal.left), "out": propose_to, "table": table}
+            out.print(say("proposed", **facts), highlight=False, markup=False)
     if found.issues:
         raise typer.Exit(1)
 
@@ -396,6 +407,12 @@ def _checked(found: Checked) -> dict[str, Any]:
         "fits": [fit.text(LANG) for fit in found.fits],
         "notes": [n.text(LANG) for n in found.notes],
     }
+
+
+def _proposed(proposal: Proposal, path: str | None) -> dict[str, Any]:
+    changes = [{"feature": c.feature, "before_m2": c.before_m2, "after_m2": c.after_m2} for c in proposal.changes]
+    left = [{"issue": x.issue.id, "why": x.why.value, "who": list(x.who)} for x in proposal.left]
+    return {"file": path, "changes": changes, "left": left}
 
 
 def _lonlat(place: tuple[float, float] | None, found: Checked) -> list[float] | None:

@@ -148,6 +148,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "把修复建议写到这个文件(不改动输入)",
         "write a proposed repair to this file (the input is not touched)",
     ),
+    "propose_width": (
+        "不超过此宽度(米)的重叠和空隙视为绘图误差,由建议处理;更宽的留给人",
+        "overlaps and gaps up to this width (m) are taken for drawing flaws; wider ones are left to people",
+    ),
     "map_file": ("已编制的地图文件", "the compiled map"),
     # results
     "t_route": ("派单结果", "Routing"),
@@ -250,6 +254,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "code": ("代码", "code"),
     "what": ("内容", "what"),
     "more": ("另有 {count} 条 {code}(用 --json 查看全部)", "and {count} more {code} (all with --json)"),
+    "proposed": (
+        "修复建议已写到 {out}:{changed} 个图形的地界有变,{left} 处留给人决定。逐项变化见 {table}。输入未被改动。",
+        "A proposed repair is in {out}: {changed} features change, {left} findings are left to people. What changes is listed in "
+        "{table}. The input was not touched.",
+    ),
     "error_": ("错误", "error"),
     "warning_": ("警告", "warning"),
     "note_": ("提示", "note"),

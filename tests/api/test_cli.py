@@ -336,3 +336,56 @@ def test_lines_in_a_file_go_by_their_greater_share(run: Run, grounds: str, tmp_p
     assert run("route", path, "--territories", grounds, "--out", out)[0] == 0
     got = [f["properties"] for f in json.loads(out.read_text())["features"]]
     assert [(g["squad"], g["assist"]) for g in got] == [("a", "b"), ("a", "")]  # 457 m in a, 274 m in b
+
+
+def test_check_finds_an_overlap_and_a_gap_and_proposes_a_repair_beside_the_input(run: Run, tmp_path: Path) -> None:
+    layer = geojson(
+        tmp_path / "g.geojson",
+        feature(square(0, 0), id="a"),
+        feature(square(0.9999, 0), id="b"),
+        feature(square(0, 1), id="c"),
+    )
+    before = Path(layer).read_bytes()
+    code, said, _ = run("check", layer, "--json")
+    codes = [i["code"] for i in json.loads(said)["issues"] if i["severity"] != "note"]
+    assert (code, codes) == (1, ["overlap"])
+    out = tmp_path / "proposed.geojson"
+    code, said, _ = run("check", layer, "--propose", out, "--propose-width", "2", "--lang", "en")
+    assert code == 1
+    assert "left to people" in said.replace("\n", " ")
+    assert Path(layer).read_bytes() == before
+    code, said, _ = run("check", out, "--json")
+    assert [i["code"] for i in json.loads(said)["issues"] if i["severity"] == "error"] == []
+
+
+def test_a_sound_layer_has_no_findings_and_status_zero(run: Run, grounds: str) -> None:
+    code, said, _ = run("check", grounds, "--lang", "en")
+    assert (code, "No issues" in said) == (0, True)
+
+
+def test_check_names_a_datum_mistake(run: Run, data_dir: Path) -> None:
+    """Line 5: WGS-84 places declared GCJ-02, on the GCJ-02 layer."""
+    layer = f"{data_dir}/zhengzhou/polygons.gpkg::district_datav_gcj02"
+    points = ["--points", f"{data_dir}/zhengzhou/points_poi.parquet", "--recorded", "rec_district_code"]
+    options = ["--territories-datum", "gcj02", "--datum", "gcj02", "--json"]
+    code, said, _ = run("check", layer, *points, *options, "--lon", "wgs_lon", "--lat", "wgs_lat")
+    (issue,) = (i for i in json.loads(said)["issues"] if i["code"] == "datum_suspicion")
+    assert code == 1
+    assert "WGS-84" in issue["text"]
+    code, said, _ = run("check", layer, *points, *options, "--lon", "gcj_lon", "--lat", "gcj_lat")
+    assert "datum_suspicion" not in said
+
+
+def test_places_and_their_twins_in_the_other_datum_get_the_same_squad(run: Run, data_dir: Path, tmp_path: Path) -> None:
+    """Line 5: GCJ-02 points and their WGS-84 twins on one GCJ-02 layer."""
+    layer = ["--territories", f"{data_dir}/zhengzhou/polygons.gpkg::district_datav_gcj02", "--territories-datum", "gcj02"]
+    points = f"{data_dir}/zhengzhou/points_poi.parquet"
+    found = {}
+    for name, datum in (("gcj", "gcj02"), ("wgs", "wgs84")):
+        out = tmp_path / f"{name}.parquet"
+        columns = ["--lon", f"{name}_lon", "--lat", f"{name}_lat", "--datum", datum]
+        assert run("route", points, *layer, *columns, "--out", out)[0] == 0
+        found[name] = pd.read_parquet(out)
+    differ = found["gcj"].squad != found["wgs"].squad
+    print(f"\n{len(differ):,} places, {int(differ.sum())} differ:", found["gcj"].margin_m[differ].tolist())
+    assert (found["gcj"].margin_m[differ] <= 1.0).all()
