@@ -63,7 +63,7 @@ def missing_id(facts: LayerFacts) -> Iterator[Issue]:
     """Features of which nobody knows whose they are."""
     for i, squad in enumerate(facts.ids):
         if not squad:
-            yield Issue("missing_id", Severity.ERROR, facts.called([i]), _inside(facts, i))
+            yield Issue("missing_id", Severity.ERROR, facts.called([i]), _inside(facts, [i]))
 
 
 def duplicate_id(facts: LayerFacts) -> Iterator[Issue]:
@@ -77,7 +77,7 @@ def duplicate_id(facts: LayerFacts) -> Iterator[Issue]:
         kind = "twice" if area > LEAST_M2 else "apart" if len(parts) > 1 else "joined"
         severity = Severity.NOTE if kind == "joined" else Severity.WARNING
         said = {"id": squad, "count": len(features), "pieces": len(parts), "kind": kind}
-        place = min((_inside(facts, i) or (0.0, 0.0) for i in features), default=None)
+        place = _inside(facts, features)
         yield Issue("duplicate_id", severity, facts.called(features), place, area or None, None, said)
 
 
@@ -87,7 +87,7 @@ def unknown_squad(facts: LayerFacts) -> Iterator[Issue]:
         return
     for squad, features in facts.squads().items():
         if squad not in facts.roster:
-            place = min((_inside(facts, i) or (0.0, 0.0) for i in features), default=None)
+            place = _inside(facts, features)
             yield Issue("unknown_squad", Severity.ERROR, facts.called(features), place, facts={"id": squad})
 
 
@@ -263,8 +263,10 @@ def _shared_by_one_squad(facts: LayerFacts) -> dict[str, float]:
     return area
 
 
-def _inside(facts: LayerFacts, i: int) -> Place | None:
-    return None if facts.ground[i] is None else _xy(shapely.point_on_surface(facts.ground[i]))
+def _inside(facts: LayerFacts, features: list[int]) -> Place | None:
+    """A place in one of the features, the most westerly; None where none has ground."""
+    there = [facts.ground[i] for i in features if facts.ground[i] is not None]
+    return min((_xy(shapely.point_on_surface(shape)) for shape in there), default=None)
 
 
 def _xy(point: Any) -> Place:

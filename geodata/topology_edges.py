@@ -84,10 +84,10 @@ def facing_rims(facts: LayerFacts) -> dict[tuple[int, int], Pairing]:
 
 
 def _samples(start: Floats, way: Floats, length: Floats) -> tuple[Ints, Floats]:
-    """Points to look from: the middle of each edge, and near the ends of a long one, of which only an end may face another."""
+    """Points to look from: the middle of each edge, and the ends of a long one, of which only an end may face another."""
     every, long = np.arange(len(way)), np.flatnonzero(length > LONG_M)
     edge = np.concatenate([every, long, long])
-    part = np.repeat([0.5, 0.1, 0.9], [len(every), len(long), len(long)])
+    part = np.repeat([0.5, 0.0, 1.0], [len(every), len(long), len(long)])
     return edge, start[edge] + part[:, None] * way[edge]
 
 
