@@ -155,7 +155,7 @@ def check_(
     lang: LangOption = None,
 ) -> None:
     with _progress(as_json) as step:
-        found = check_layer(layer, options, step)
+        found = check_layer(layer, options, _now, step)
     proposal = None
     if propose_to is not None:
         limits = Limits(propose_width, propose_width)

@@ -6,11 +6,12 @@ What may be opened is decided in `intake`; each `intake_*` reads one format; `wr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -105,6 +106,12 @@ class Layer:
 
     def __len__(self) -> int:
         return len(self.geometry)
+
+    def rows(self, kept: NDArray[np.bool_]) -> Layer:
+        """Some of its rows, as if the file had no others."""
+        columns, geometry = self.columns.filter(pa.array(kept)), self.geometry[kept]
+        table = replace(self.table, columns=columns, geometry=geometry)
+        return replace(self, columns=columns, geometry=geometry, table=table)
 
 
 NEEDS: Mapping[str, tuple[str, str]] = {

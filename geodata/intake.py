@@ -129,6 +129,10 @@ NOTES: Mapping[str, tuple[str, str]] = {
         "{count} 行的类别(如“{sample}”)没有体系前缀,按“其他类别”派单。规则中的写法是“{known}”。",
         "{count} rows have a category without its scheme ({sample!r}) and were routed as any other category. Rules say {known!r}.",
     ),
+    "other_times": (
+        "只检查 {at} 生效的图形;其他时段的 {count} 个未检查(用 --at 指定时间)。",
+        "Checked what is in force at {at}; {count} features of other times were left out (state a time with --at).",
+    ),
     "case_field": (
         "有针对个案的指定:以“{field}”列为案件编号。可用 --case-field 指定。",
         "There are orders for single cases; the column {field!r} is taken as the case id. Override by --case-field.",

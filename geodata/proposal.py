@@ -29,7 +29,7 @@ from geodata.intake_gdal import pyogrio
 from geodata.topology import STANDING_M, check, issue_of
 from geodata.topology_facts import Faces, Flaw, LayerFacts, layer_facts
 from geodata.topology_issue import Issue
-from geodata.written import NoPlaces, _common_type, _free, _plain, _whole, check_output, write_table
+from geodata.written import NoPlaces, check_output, common_type, free_name, plain_column, whole_file, write_table
 from routing.errors import Lang
 from routing.ground.faces import Arrangement, Label, dissolve
 from routing.ground.noding import MM, Ints, unique_rows
@@ -167,7 +167,7 @@ def write_proposal(path: str | Path, layer: Layer, proposal: Proposal) -> Path:
         _write_gpkg(out, table)
     else:
         write_table(out, table, {}, places=proposal.geometry)
-    with _whole(beside) as target:
+    with whole_file(beside) as target:
         pyarrow.csv.write_csv(_as_table(proposal), target)
     return beside
 
@@ -425,18 +425,18 @@ def _write_gpkg(out: Path, table: Table) -> None:
     """In the CRS of the input, which `write_table` does not do: its results are places in WGS-84."""
     assert table.geometry is not None
     names = table.columns.column_names
-    geometry = _free("geom", names)
-    arrays = [_plain(table.columns.column(name)) for name in names]
+    geometry = free_name("geom", names)
+    arrays = [plain_column(table.columns.column(name)) for name in names]
     arrays.append(pa.array(shapely.to_wkb(table.geometry, flavor="iso"), pa.binary()))
-    with _whole(out) as target:
+    with whole_file(out) as target:
         pyogrio.write_arrow(
             pa.table(arrays, names=[*names, geometry]),
             target,
             driver="GPKG",
             layer=out.stem,
             geometry_name=geometry,
-            geometry_type=_common_type(table.geometry),
+            geometry_type=common_type(table.geometry),
             crs=None if table.crs is None else table.crs.to_wkt(),
-            FID=_free("fid", names),
+            FID=free_name("fid", names),
             GEOMETRY_NAME=geometry,
         )

@@ -135,7 +135,7 @@ def write_table(
     kind = _format(path)
     if kind in (Format.GEOJSON, Format.GPKG) and places is None:
         places = _own_places(path, table, kind)
-    with _whole(path) as target:
+    with whole_file(path) as target:
         WRITERS[kind](target, table, ours, places)
 
 
@@ -162,12 +162,12 @@ def replace_file(out: str | Path, data: bytes) -> None:
     path = Path(out)
     if not path.parent.is_dir():
         raise CannotWrite(path=str(path), reason=f"there is no folder {str(path.parent)!r}")
-    with _whole(path) as target:
+    with whole_file(path) as target:
         target.write_bytes(data)
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A name in a fresh folder beside `path`; moved over `path` at the end, gone on any error."""
     try:
         folder = Path(tempfile.mkdtemp(prefix=".jieguan-", dir=path.parent))
@@ -345,9 +345,9 @@ def _write_gpkg(target: Path, table: Table, ours: Any, places: Geometries | None
     """One layer named like the file, EPSG:4326. Key and geometry get names that no column has."""
     assert places is not None
     names = [*table.columns.column_names, *ours.column_names]
-    key, geometry = _free("fid", names), _free("geom", names)
-    arrays = [_plain(table.columns.column(name)) for name in table.columns.column_names]
-    arrays += [_plain(ours.column(name)) for name in ours.column_names]
+    key, geometry = free_name("fid", names), free_name("geom", names)
+    arrays = [plain_column(table.columns.column(name)) for name in table.columns.column_names]
+    arrays += [plain_column(ours.column(name)) for name in ours.column_names]
     wkb = pa.array(shapely.to_wkb(places, flavor="iso"), pa.binary())
     pyogrio.write_arrow(
         pa.table([*arrays, wkb], names=[*names, geometry]),
@@ -355,14 +355,14 @@ def _write_gpkg(target: Path, table: Table, ours: Any, places: Geometries | None
         driver="GPKG",
         layer=target.stem,
         geometry_name=geometry,
-        geometry_type=_common_type(places),
+        geometry_type=common_type(places),
         crs="EPSG:4326",
         FID=key,
         GEOMETRY_NAME=geometry,
     )
 
 
-def _plain(column: Any) -> Any:
+def plain_column(column: Any) -> Any:
     """Types a GeoPackage knows; instants and dates are among them."""
     kind = column.type
     keeps = pa.types.is_date(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
@@ -371,14 +371,14 @@ def _plain(column: Any) -> Any:
     return as_text(column)
 
 
-def _free(wanted: str, names: list[str]) -> str:
+def free_name(wanted: str, names: list[str]) -> str:
     taken = {name.casefold() for name in names}
     while wanted in taken:
         wanted += "_"
     return wanted
 
 
-def _common_type(places: Geometries) -> str:
+def common_type(places: Geometries) -> str:
     kinds = {geometry.geom_type for geometry in places if geometry is not None}
     return kinds.pop() if len(kinds) == 1 else "Unknown"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,9 @@ from geodata.datum import LineFit, PointFit, Reading, fit_lines, fit_points
 from geodata.files import Layer, read_layer, read_table
 from geodata.intake import Geometries, Note
 from geodata.points import PointColumns, numbers_of
+from geodata.rows import rows_of
 from geodata.sources import squads as read_squads
+from geodata.times import read_instant, zone_named
 from geodata.topology import check
 from geodata.topology_facts import LayerFacts, facts_of
 from geodata.topology_issue import Issue
@@ -48,6 +51,10 @@ class CheckFile:
     work_crs: str | None = None
     points: str | None = None
     recorded: str | None = None
+    since_field: str | None = None
+    until_field: str | None = None
+    at: str | None = None
+    timezone: str = "Asia/Shanghai"
     lon: str | None = None
     lat: str | None = None
     datum: str | None = None
@@ -71,13 +78,15 @@ class Checked:
 
 
 
-def check_layer(spec: str, options: CheckFile, progress: Progress = silent) -> Checked:
-    """Read the layer, run every check. Raises the errors of the readers; finds, and mends nothing."""
+def check_layer(
+    spec: str, options: CheckFile, now: Callable[[], datetime], progress: Progress = silent
+) -> Checked:
+    """Read the layer, run every check on what is in force. Raises the errors of the readers; finds, and mends nothing."""
     progress("read", 0, 2)
-    layer = read_layer(spec)
+    layer, left_out = _in_force(read_layer(spec), options, now)
     of = system(layer.crs, options.territories_datum, "the file's coordinate system", "--territories-datum")
     field = options.squad_field or ("id" if "id" in layer.columns.column_names else "squad")
-    notes: list[Any] = list(layer.notes)
+    notes: list[Any] = [*layer.notes, *left_out]
     work = _work(layer, of, options)
     if work.chosen:
         scale = "-" if work.scale_error is None else f"{work.scale_error * 1e6:.0f}"
@@ -89,6 +98,18 @@ def check_layer(spec: str, options: CheckFile, progress: Progress = silent) -> C
     facts = facts_of(layer, field, of, work.crs, extent=extent, roster=roster, fits=fits)
     progress("check", 2, 2)
     return Checked(layer, field, of, work, facts, check(facts), fits, tuple(notes))
+
+
+def _in_force(layer: Layer, options: CheckFile, now: Callable[[], datetime]) -> tuple[Layer, list[Note]]:
+    """The features in force at `--at` (now, by default): those of different times do not overlap, they follow one another."""
+    zone = zone_named(options.timezone)
+    since, until = options.since_field or "since", options.until_field or "until"
+    if not {since, until} & set(layer.columns.column_names):
+        return layer, []
+    moment = now() if options.at is None else read_instant(options.at, zone, "--at")
+    held = np.array([moment in row.period(zone, since, until) for row in rows_of(layer.table)], bool)
+    kept = [Note("other_times", {"count": int((~held).sum()), "at": moment.isoformat(timespec="seconds")})]
+    return layer.rows(held), kept
 
 
 def _work(layer: Layer, of: System, options: CheckFile) -> WorkCrs:

@@ -363,6 +363,18 @@ def test_a_sound_layer_has_no_findings_and_status_zero(run: Run, grounds: str) -
     assert (code, "No issues" in said) == (0, True)
 
 
+def test_features_of_different_times_do_not_overlap(run: Run, tmp_path: Path) -> None:
+    layer = geojson(
+        tmp_path / "two.geojson",
+        feature(square(0, 0), id="old", until="2013-07-01"),
+        feature(square(0, 0), id="new", since="2013-07-01"),
+    )
+    code, said, _ = run("check", layer, "--json")
+    assert (code, json.loads(said)["features"]) == (0, 1)
+    code, said, _ = run("check", layer, "--json", "--at", "2013-06-30")
+    assert (code, json.loads(said)["features"]) == (0, 1)
+
+
 def test_check_names_a_datum_mistake(run: Run, data_dir: Path) -> None:
     """Line 5: WGS-84 places declared GCJ-02, on the GCJ-02 layer."""
     layer = f"{data_dir}/zhengzhou/polygons.gpkg::district_datav_gcj02"
