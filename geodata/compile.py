@@ -87,7 +87,7 @@ def compile_map(
         tuple(plates),
         tuple(Interval(i.since, i.until, i.plate, i.claims | whole) for i in intervals),
         groups_of(claims),
-        replace(settings, whole_zone=any(_is_whole(c, pieces[i]) for i, c in enumerate(claims))),
+        replace(settings, whole_zone=tuple(c.id for i, c in enumerate(claims) if _is_whole(c, pieces[i]))),
     )
 
 

@@ -56,8 +56,8 @@ class Settings:
     work_crs: str = ""
     zone_m: float = 15.0
     line_accuracy_m: float = 0.0
-    whole_zone: bool = False
-    """Some agreement holds in the whole border zone of its parties, which was made `zone_m` wide."""
+    whole_zone: tuple[str, ...] = ()
+    """Ids of the agreements without a ground of their own: they hold in the border zone, made `zone_m` wide, and in overlaps."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +326,8 @@ class Sheet:
         near = [(code // LEVELS, code % LEVELS) for code in key[1:]]
         here = [self._facts[key[0]]] + [self._facts[c] for c, level in near if level == ON_LINE]
         around = [self._facts[c] for c, level in near if level != ON_LINE]
-        on_line = len(here) > 1
+        sides = [{g.squad for g in _of(claims, Territory)} for claims in here]
+        on_line = any(side != sides[0] for side in sides)
         covering = _merged(here)
         grounds = by_id(_of(covering, Territory))
         mine = {g.squad for g in grounds}
@@ -357,7 +358,10 @@ class Sheet:
             here += [
                 a
                 for i in sorted(self._held)
-                if isinstance(a := self.on.claims[i], Agreement) and set(a.parties) <= squads and self._meant(a)
+                if isinstance(a := self.on.claims[i], Agreement)
+                and a.id in self.on.settings.whole_zone
+                and set(a.parties) <= squads
+                and self._meant(a)
             ]
         return here
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from routing.errors import JieguanError
 from routing.ground.cells import Cells, Floats, Small
 from routing.ground.faces import Label
-from routing.ground.locate import LEVELS, Answers, Found, Lone, Reach, assistants, locate, spelled
+from routing.ground.locate import LEVELS, NEAR_DOUBT, Answers, Found, Lone, Reach, assistants, locate, spelled
 from routing.jurisdiction import OTHER_CATEGORIES, Context, JurisdictionMap, Sheet, micros
 from routing.ladder import decide
 from routing.model import Category, Decision, Location, Nearest, SquadCode, Step, Township
@@ -245,7 +245,8 @@ class _Desk:
 
     def decide(self, x: float, y: float, error_m: float) -> Decision | None:
         """The decision; None where the share of the error disc must be measured first."""
-        own, margin, runner, doubtful, near = self._lone(x, y, error_m * error_m)
+        own, margin, runner, doubt, near = self._lone(x, y, error_m * error_m)
+        doubtful = doubt & NEAR_DOUBT != 0
         sheet = self._sheet
         if sheet.uses_share[own] and error_m * error_m + self._accuracy2[own] > 0.0:
             return None
@@ -354,15 +355,16 @@ def _on_plate(
     near = np.flatnonzero(found.n_near)
     verdict[near] = _near_verdicts(sheets, context, found, near)
     columns = on.ledger.columns()
-    found.doubtful[near] |= columns.unsure[verdict[near]]
+    doubtful = found.doubt != 0
+    doubtful[near] = columns.unsure[verdict[near]] | (found.doubt[near] & NEAR_DOUBT != 0)
     mine = _look(answers.lead, context, found.own, near)
     turned = columns.lead[verdict[near]] != mine  # on a line, and the published order gives it to the other side
-    found.margin[near[turned]], found.runner[near[turned]], found.doubtful[near[turned]] = 0.0, mine[turned], True
+    found.margin[near[turned]], found.runner[near[turned]], doubtful[near[turned]] = 0.0, mine[turned], True
     for i, special in _special(on, complaints, sheets, context, found, cells, reach):
-        verdict[i], found.margin[i], found.runner[i], found.doubtful[i] = special
+        verdict[i], found.margin[i], found.runner[i], doubtful[i] = special
     codes = place_of_townships(on)
     township = _townships(on, plate.labels, codes)[found.own] if codes else np.full(len(verdict), -1, np.int32)
-    return _Answer(verdict, found.margin, found.runner, found.doubtful, township)
+    return _Answer(verdict, found.margin, found.runner, doubtful, township)
 
 
 def _look(table: NDArray[Any], context: Small, own: Small, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:

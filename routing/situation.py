@@ -46,7 +46,8 @@ class Roster:
 class Situation:
     """What the rules may look at. All claims are in force and meant for the category; sorted by id.
 
-    `grounds` cover the place. On a line they are those of every side, and `on_line` says so. `near` are the territories of
+    `grounds` cover the place; on a line they are those of every side, since edges count as inside. `on_line`: the squads
+    are not the same on every side, so it is a line between squads. `near` are the territories of
     other squads within reach, `possible` the gap pieces of other squads within the location error. `shares` are the squads'
     parts of the error disc, where they were asked for. `turns` says whose turn it is in each alternating agreement.
     """

@@ -125,7 +125,7 @@ def opened(entries: Mapping[str, NDArray[Any]]) -> JurisdictionMap:
         plates,
         intervals,
         tuple(tuple(group) for group in said["groups"]),
-        Settings(**said["settings"]),
+        Settings(**{**said["settings"], "whole_zone": tuple(said["settings"]["whole_zone"])}),
         seal_of(entries).hex()[:16],
     )
 

@@ -25,6 +25,8 @@ LEVELS = 4
 WITHIN, IN_ERROR, ON_LINE = 0, 1, 2
 """How near a class is: within reach only; where the true place may lie; on the line itself."""
 
+NEAR_DOUBT, DEFAULT_DOUBT = 1, 2
+
 WIDTH = 4
 """Near classes kept per row at first; rows with more (up to seven squads meet at a corner) are asked again with room."""
 
@@ -60,14 +62,14 @@ class Found:
     """What holds at n points.
 
     `margin`: metres to the nearest place where another leads, at most the cap, NaN for a place that is no number. `runner`:
-    who leads there, -1 at the cap. `doubtful`: that place lies within the error, or the answer is a default. `near[i,
-    :n_near[i]]`: the other classes within reach, as LEVELS * class + level.
+    who leads there, -1 at the cap. `doubt`: NEAR_DOUBT where that place lies within the error, and DEFAULT_DOUBT where the
+    answer of the class itself is a default. `near[i, :n_near[i]]`: the other classes within reach, as LEVELS * class + level.
     """
 
     own: Small
     margin: Floats
     runner: Small
-    doubtful: Bools
+    doubt: NDArray[np.int8]
     near: Small
     n_near: Small
 
@@ -76,15 +78,15 @@ def locate(cells: Cells, x: Floats, y: Floats, reach: Reach, answers: Answers, w
     """What holds at the points (x, y), metres in the work CRS. `cells` must see as far as the reach and the cap."""
     n = len(x)
     own, runner, n_near = (np.empty(n, np.int32) for _ in range(3))
-    margin, doubtful, near = np.empty(n), np.empty(n, bool), np.empty((n, WIDTH), np.int32)
+    margin, doubt, near = np.empty(n), np.empty(n, np.int8), np.empty((n, WIDTH), np.int32)
 
     def part(lo: int, hi: int) -> None:
-        _FULL(x, y, *_asked(reach, answers), *_arrays(cells), lo, hi, own, margin, runner, doubtful, near, n_near)
+        _FULL(x, y, *_asked(reach, answers), *_arrays(cells), lo, hi, own, margin, runner, doubt, near, n_near)
 
     spread(n, workers, part)
     if n and n_near.max() > WIDTH:
         near = _wider(cells, x, y, reach, answers, near, n_near)
-    return Found(own, margin, runner, doubtful, near, n_near)
+    return Found(own, margin, runner, doubt, near, n_near)
 
 
 class Lone:
@@ -94,13 +96,13 @@ class Lone:
         self._args = cells, reach, answers
         self._x, self._y, self._margin, e2 = (np.zeros(1) for _ in range(4))
         self._own, self._runner, self._m = (np.zeros(1, np.int32) for _ in range(3))
-        self._doubtful, self._near = np.zeros(1, bool), np.zeros((1, room), np.int32)
+        self._doubt, self._near = np.zeros(1, np.int8), np.zeros((1, room), np.int32)
         self._e2 = e2
         asked = _asked(reach, answers)
         self._tail = (*asked[1:], *_arrays(cells), 0, 1,
-                      self._own, self._margin, self._runner, self._doubtful, self._near, self._m)  # fmt: skip
+                      self._own, self._margin, self._runner, self._doubt, self._near, self._m)  # fmt: skip
 
-    def __call__(self, x: float, y: float, error2: float) -> tuple[int, float, int, bool, tuple[int, ...]]:
+    def __call__(self, x: float, y: float, error2: float) -> tuple[int, float, int, int, tuple[int, ...]]:
         """Own class, margin, runner-up, doubt, near classes with their levels."""
         self._x[0], self._y[0], self._e2[0] = x, y, error2 * 1e6
         _FULL(self._x, self._y, self._e2, *self._tail)
@@ -108,7 +110,7 @@ class Lone:
         if m > self._near.shape[1]:
             return Lone(*self._args, room=m)(x, y, error2)
         near = tuple(self._near[0, :m].tolist()) if m else ()
-        return self._own.item(0), self._margin.item(0), self._runner.item(0), self._doubtful.item(0), near
+        return self._own.item(0), self._margin.item(0), self._runner.item(0), self._doubt.item(0), near
 
 
 def spread(n: int, workers: int, work: Callable[[int, int], None], least: int = 65536) -> None:
@@ -147,7 +149,7 @@ def _wider(
     if len(answers.context) > 1:
         answers = replace(answers, context=answers.context[rows])
     again = np.empty((k, room), np.int32)
-    spare = np.empty(k, np.int32), np.empty(k), np.empty(k, np.int32), np.empty(k, bool)
+    spare = np.empty(k, np.int32), np.empty(k), np.empty(k, np.int32), np.empty(k, np.int8)
     _FULL(x[rows], y[rows], *_asked(reach, answers), *_arrays(cells), 0, k, *spare, again, np.empty(k, np.int32))
     wide[rows] = again
     return wide
@@ -176,7 +178,7 @@ def _leaf(root, child, columns, rows, top, x, y):  # type: ignore[no-untyped-def
 def _full(  # type: ignore[no-untyped-def]
     x, y, error2, each_error, zone2, accuracy2, cap, lead, unsure, context, each_context,
     ox, oy, top, columns, rows, reach, n_class, root, child, start, pool, edge, flip,
-    lo, hi, own_out, margin_out, runner_out, doubtful_out, near_out, n_near_out,
+    lo, hi, own_out, margin_out, runner_out, doubt_out, near_out, n_near_out,
 ):  # fmt: skip
     # One long loop on purpose: arrays handed to an inner function cost an atomic count each, ten times the work itself.
     cap2 = reach * reach
@@ -230,12 +232,12 @@ def _full(  # type: ignore[no-untyped-def]
                 p += n
         own_out[i] = own
         n_near_out[i] = m
-        doubtful = unsure[k, own]
+        doubt = 2 if unsure[k, own] else 0  # DEFAULT_DOUBT
         margin = cap
         runner = -1
         if across >= 0:
             if best <= max(e2 + max(accuracy2[own], accuracy2[across]), 1.0):
-                doubtful = True
+                doubt |= 1  # NEAR_DOUBT
             margin = np.sqrt(best) / 1000.0
             if margin < cap:
                 runner = lead[k, across]
@@ -245,7 +247,7 @@ def _full(  # type: ignore[no-untyped-def]
             margin = np.nan
         margin_out[i] = margin
         runner_out[i] = runner
-        doubtful_out[i] = doubtful
+        doubt_out[i] = doubt
 
 
 @njit(cache=True, nogil=True)

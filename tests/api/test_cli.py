@@ -111,12 +111,12 @@ def test_a_map_that_does_not_verify_is_not_routed_on(run: Run, grounds: str, com
     compiled, out = tmp_path / "city.map", tmp_path / "out.csv"
     run("compile", "--territories", grounds, "--out", compiled)
     data = bytearray(compiled.read_bytes())
-    at = data.index(b'"squad":"b"') + 10
+    at = data.index(b'"squad":"b"') + 9
     data[at : at + 1] = b"a"
     compiled.write_bytes(data)
     code, _, said = run("route", complaints, "--map", compiled, "--out", out, "--lang", "en")
     assert (code, out.exists()) == (2, False)
-    assert "city.map" in said
+    assert "city.map" in said.replace("\n", "")
     assert run("verify", compiled)[0] in (1, 2)
 
 
