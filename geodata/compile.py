@@ -96,7 +96,7 @@ def default_extent(grounds: Sequence[Ground]) -> Any:
     shapes = [g.geometry for g in grounds if isinstance(g.claim, Territory) and g.geometry is not None]
     whole = arrange(linework(shapes))
     merged = dissolve(whole, np.zeros(whole.n_face, np.int64), 1)
-    return shapely.multipolygons(list(merged.polygons()))
+    return shapely.MultiPolygon(list(merged.polygons()))
 
 
 def _by_claim(grounds: Sequence[Ground]) -> tuple[tuple[Claim, ...], list[list[Any]]]:
@@ -203,8 +203,8 @@ def _walls(base: Arrangement, rank: Ints, in_extent: int) -> Walls | None:
     found = bisectors(sites, site_rank, (low[0], low[1], high[0], high[1]))
     merged = dissolve(base, gap[:-1].astype(np.int64), 0)
     tree = shapely.STRtree(merged.polygons()[merged.label == 1])
-    middle = (found.segments[:, :2] + found.segments[:, 2:]) / (2 * MM)
-    kept = np.unique(tree.query(shapely.points(middle), predicate="dwithin", distance=2 / MM)[0])
+    lines = shapely.linestrings(found.segments.reshape(-1, 2, 2) / MM)
+    kept = np.unique(tree.query(lines, predicate="dwithin", distance=2 / MM)[0])
     return Walls(found.segments[kept], found.left[kept], found.right[kept])
 
 
@@ -216,7 +216,7 @@ def _nearest_ranks(full: Arrangement, rank: Ints, walls: Walls | None, in_extent
     """
     gap = _gaps(full, rank, in_extent)
     gaps = np.flatnonzero(gap).tolist()
-    if not gaps or not n_rank:
+    if not gaps or not (rank >= 0).any():  # where every territory has vanished on the grid, nobody is nearest
         return {}
     left, right = full.side[:, 0], full.side[:, 1]
     walled = np.zeros(len(full.edge), bool)

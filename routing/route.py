@@ -20,7 +20,7 @@ from routing.ground.cells import Cells, Floats, Small
 from routing.ground.faces import Label
 from routing.ground.locate import LEVELS, NEAR_DOUBT, Answers, Found, Lone, Reach, assistants, locate, spelled
 from routing.jurisdiction import OTHER_CATEGORIES, Context, JurisdictionMap, Sheet, micros
-from routing.ladder import decide
+from routing.ladder import decide, would_share
 from routing.model import Category, Decision, Location, Nearest, SquadCode, Step, Township
 from routing.situation import Situation
 
@@ -440,8 +440,8 @@ def _special(
         if orders:  # nothing about the place could change it
             yield i, (sheet.special(replace(situation, orders=orders)), reach.cap_m, -1, False)
             continue
-        if i in ordered and not sheet.uses_share[own]:
-            continue  # the order is not in force at that time
+        if not would_share(situation, on.roster):
+            continue  # the order is not in force, or the place is on a line that settles it
         e2_ = float(reach.error2[i if len(reach.error2) > 1 else 0] + reach.accuracy2[own])
         place = float(complaints.x[i]), float(complaints.y[i])
         situation = replace(situation, shares=disc_shares(sheet, place, e2_**0.5))

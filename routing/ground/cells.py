@@ -5,7 +5,8 @@ cell with lower left (x0, y0) stands symbolically at (x0 + d, y0 + e) with 0 < e
 class is decided by integers; see `_above`. The class of a point is the class of its leaf's corner, changed at each edge that
 the path corner -> up -> right to the point crosses: classes are combined by exclusive or (`flip` = left ^ right), so the order
 of the crossings does not matter, and the sign that both legs share is computed once, so no crossing is counted on one leg and
-missed on the other. A float can be wrong only about a point within 1e-6 mm of an edge, and such a point is on the line anyway.
+missed on the other. The point itself is rounded to 1 / SUBGRID mm and stands symbolically at (x + d, y + e) too: at a vertex,
+where signs of several edges must agree, every product is exact for edges up to 16 km, and equal where the point is the vertex.
 
 A leaf is a run of int32 in `pool`: corner class, n, n crossing edges as 2 * edge + (corner above it), g, then for each of g
 classes: class, n, n edges. The group of class s holds every edge of s that can be the nearest one of s, within the cap, for
@@ -33,6 +34,9 @@ ROOT = 20
 
 WANT, WANT_CROSSING, CROWDED = 8, 3, 96
 """A leaf is split when it lists more than this many edges, or this many that cross it; below the floor only when crowded."""
+
+SUBGRID = 16.0
+"""Steps in a millimetre to which points are rounded before their class is asked: 2 * 24 bits of an edge and 4 of these fit."""
 
 TOUCH = 1e-3
 """mm2: an edge this near counts as crossing. One too many is harmless, one too few would be wrong."""
@@ -164,7 +168,8 @@ def class_at(edge, flip, pool, at, n, corner, x0, x, y):  # type: ignore[no-unty
                 bend = dy < 0.0
             else:
                 bend = dy > 0.0
-            if bend != (dx * (y - ya) - dy * (x - xa) > 0.0):
+            v = dx * (y - ya) - dy * (x - xa)
+            if bend != (v > 0.0 or (v == 0.0 and (dy < 0.0 or (dy == 0.0 and dx > 0.0)))):
                 got ^= flip[e]
         elif upright and (ya <= y) != ((code & 1) == 1):
             got ^= flip[e]

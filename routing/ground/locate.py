@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from routing.ground.cells import Cells, Floats, Small, class_at, distance2
+from routing.ground.cells import SUBGRID, Cells, Floats, Small, class_at, distance2
 
 Bools = NDArray[np.bool_]
 
@@ -193,7 +193,9 @@ def _full(  # type: ignore[no-untyped-def]
             e2 = error2[i]
         if each_context:
             k = context[i]
-        leaf, x0 = _leaf(root, child, columns, rows, top, px, py)
+        qx = np.rint(px * SUBGRID) / SUBGRID
+        qy = np.rint(py * SUBGRID) / SUBGRID
+        leaf, x0 = _leaf(root, child, columns, rows, top, qx, qy)
         best = cap2
         across = -1
         m = 0
@@ -207,7 +209,7 @@ def _full(  # type: ignore[no-untyped-def]
             n = pool[p + 1]
             p += 2
             if n > 0:
-                own = class_at(edge, flip, pool, p, n, own, x0, px, py)
+                own = class_at(edge, flip, pool, p, n, own, x0, qx, qy)
             p += n
             mine = lead[k, own]
             a2 = accuracy2[own]

@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 
 from routing.ground.cells import Floats
-from routing.ground.locate import IN_ERROR, LEVELS, ON_LINE, WIDTH, WITHIN, Answers, Found, Lone, Reach, locate, spread
+from routing.ground.locate import (
+    IN_ERROR,
+    LEVELS,
+    NEAR_DOUBT,
+    ON_LINE,
+    WIDTH,
+    WITHIN,
+    Answers,
+    Found,
+    Lone,
+    Reach,
+    locate,
+    spread,
+)
 from routing.jurisdiction import Plate
 from tests.city import MAPS, box, compiled, territory
 
@@ -51,7 +64,7 @@ def test_levels_of_nearness() -> None:
         assert got.own[0] == left
         assert one(got) == ({} if level is None else {right: level}), (x, error, zone)
         assert got.margin[0] == pytest.approx(100.0 - x, abs=1e-9)
-        assert got.doubtful[0] == (100.0 - x <= max(error, 0.001) + 1e-9)
+        assert bool(got.doubt[0]) == (100.0 - x <= max(error, 0.001) + 1e-9)
 
 
 def test_the_accuracy_of_either_line_widens_the_error() -> None:
@@ -64,7 +77,7 @@ def test_the_accuracy_of_either_line_widens_the_error() -> None:
             got = locate(
                 plate.cells(100.0), np.array([x]), np.array([50.0]), reach(n, error, 0.0, accuracy), plain(list(range(n)))
             )
-            assert bool(got.doubtful[0]) is told
+            assert bool(got.doubt[0] & NEAR_DOUBT) is told
             assert one(got) == ({right: IN_ERROR} if told else {})
 
 
@@ -77,7 +90,7 @@ def test_doubt_asks_every_neighbour_not_only_the_nearest() -> None:
     accuracy[plate.labels.index((0,))] = 10.0
     got = locate(plate.cells(100.0), np.array([95.0]), np.array([92.0]), reach(n, accuracy=accuracy), plain(list(range(n))))
     assert got.margin[0] == pytest.approx(5.0)
-    assert got.doubtful[0]
+    assert got.doubt[0] & NEAR_DOUBT
 
 
 def test_margin_ignores_lines_between_ground_of_one_squad() -> None:
@@ -103,8 +116,8 @@ def test_one_point_is_many_points() -> None:
         many = locate(plate.cells(100.0), x, y, reach(n, error), lead)
         lone = Lone(plate.cells(100.0), reach(n), lead, room=2)
         for i in range(400):
-            own, margin, runner, doubtful, near = lone(float(x[i]), float(y[i]), float(error[i]) ** 2)
-            assert (own, margin, runner, doubtful) == (many.own[i], many.margin[i], many.runner[i], many.doubtful[i])
+            own, margin, runner, doubt, near = lone(float(x[i]), float(y[i]), float(error[i]) ** 2)
+            assert (own, margin, runner, doubt) == (many.own[i], many.margin[i], many.runner[i], many.doubt[i])
             assert near == tuple(many.near[i, : many.n_near[i]].tolist())
         assert name != "seven" or (many.n_near > WIDTH).any(), "seven squads need the wider list"
 

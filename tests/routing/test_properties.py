@@ -274,8 +274,8 @@ def test_faces_hold_what_parity_says(world: World, seed: int) -> None:
             step = on.ledger.verdicts[sheet.base[met[0]]].step
             assert inside == plate.inside[met[0]]
             if step in (Step.NEAREST, Step.ON_DUTY):
-                held = {i for label in plate.labels for i in label} & interval.claims
-                nobody = not any(isinstance(on.claims[i], Territory) for i in held)
+                there = {i for label in plate.labels for i in label} & interval.claims
+                nobody = not any(isinstance(on.claims[i], Territory) for i in there)
                 assert (step is Step.NEAREST) == (inside and not nobody), "no ground at all: nobody is nearest"
 
 
