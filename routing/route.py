@@ -41,6 +41,11 @@ class ZoneIsCompiled(JieguanError):
     )
 
 
+class ErrorIsNoRadius(JieguanError):
+    zh = "error_m={value}(第 {row} 行):误差是以米计的半径,须为不小于 0 的有限数,否则不知有没有越界。请更正。"
+    en = "error_m={value} (row {row}): an error is a radius in metres, finite and not below 0. Correct it."
+
+
 @dataclass(frozen=True, slots=True)
 class Complaints:
     """n complaints as arrays; an array of length 1 serves all rows.
@@ -144,9 +149,12 @@ def route(
     Raises InstantNeeded, ZoneIsCompiled.
     """
     zone = zone_of(on, zone_m)
+    _check_errors(complaints.error_m)
+    out = _Rows(len(complaints))
+    if not len(complaints):
+        return out.routed(on, place_of_townships(on))
     contexts, context = contexts_of(on, complaints)
     sheets = [on.sheet(c) for c in contexts]
-    out = _Rows(len(complaints))
     for rows, mine in _parts(on, complaints, contexts, context, max(CAP_M, zone, cap_m)):
         number = np.zeros(len(contexts), np.int32)
         number[mine] = np.arange(len(mine))
@@ -154,6 +162,13 @@ def route(
         where = number[context if rows is None or len(context) == 1 else context[rows]]
         out.put(rows, _on_plate(on, part, [sheets[k] for k in mine], where, zone, cap_m, workers))
     return out.routed(on, place_of_townships(on))
+
+
+def _check_errors(error_m: Floats) -> None:
+    wrong = ~(np.isfinite(error_m) & (error_m >= 0.0))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ErrorIsNoRadius(value=float(error_m[row]), row=row)
 
 
 class Router:
@@ -167,6 +182,7 @@ class Router:
         self._zone = zone_of(on, zone_m)
         self._cap = cap_m
         self._lone: dict[tuple[Context, int], _Desk] = {}
+        self._worst = float(np.sqrt(max((on.accuracy2(p).max(initial=0.0) for p in range(len(on.plates))), default=0.0)))
         self._timeless = len(on.intervals) == 1 and not on.alternating
         self._always = Context(0)
 
@@ -191,7 +207,7 @@ class Router:
         return decision if decision is not None else self._by_arrays(place, category, at, found_by, case)
 
     def _cap_suits(self, place: Location) -> bool:
-        return max(self._cap, self._zone, place.error_m + self.on.settings.line_accuracy_m) <= CAP_M
+        return max(self._cap, self._zone, float(np.hypot(place.error_m, self._worst))) <= CAP_M
 
     def _by_arrays(
         self, place: Location, category: Category | None, at: datetime | None, found_by: SquadCode | None, case: str | None
@@ -440,9 +456,9 @@ def _special(
         if orders:  # nothing about the place could change it
             yield i, (sheet.special(replace(situation, orders=orders)), reach.cap_m, -1, False)
             continue
-        if not would_share(situation, on.roster):
-            continue  # the order is not in force, or the place is on a line that settles it
         e2_ = float(reach.error2[i if len(reach.error2) > 1 else 0] + reach.accuracy2[own])
+        if e2_ <= 0.0 or not would_share(situation, on.roster):
+            continue  # the order is not in force, or the place is on a line that settles it
         place = float(complaints.x[i]), float(complaints.y[i])
         situation = replace(situation, shares=disc_shares(sheet, place, e2_**0.5))
         number = sheet.special(situation)

@@ -158,7 +158,7 @@ def told(ground: Ground, sheet: Sheet, place: Any, error: float, zone: float, ca
     far = shapely.distance(np.array(ground.classes, object), place)
     far[np.isnan(far)] = np.inf
     limits = np.array([reach, max(error, ON_LINE_M), ON_LINE_M, cap])
-    if (np.abs(far[:, None] - limits) < 2e-6).any() or ((far > 0) & (far < 2e-6)).any() or (far <= 0).sum() != 1:
+    if (np.abs(far[:, None] - limits) < 2e-6).any() or ((far > 0) & (far < 5e-5)).any() or (far <= 0).sum() != 1:
         return None
     own = int(np.flatnonzero(far <= 0)[0])
     met = np.flatnonzero(far <= ON_LINE_M).tolist()

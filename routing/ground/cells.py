@@ -359,6 +359,8 @@ def _build(  # type: ignore[no-untyped-def]
                     kept += 1
                     total += w
             split = kept > 0 and (total > want or cross > want_crossing) and lv - 2 >= floor
+            if cross == 0 and kept > 2 * want and lv < top and 10 * kept > 9 * n:
+                split = False  # in the middle of an arc all its edges are equally near, however small the cell
             if not split:
                 split = total > crowded and lv - 2 >= 4 and 3 * kept < 2 * n
             if split:

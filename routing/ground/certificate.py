@@ -13,6 +13,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 from itertools import product
 from typing import Any, get_type_hints
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,7 +150,7 @@ def _manifest(on: JurisdictionMap) -> dict[str, Any]:
         "settings": asdict(on.settings),
         "squads": [_plain(s) for s in on.roster.squads],
         "duty": on.squad_number[on.roster.duty],
-        "claims": [{"kind": kind_of(c), **_plain(c)} for c in on.claims],
+        "claims": [{"kind": kind_of(c), **_plain(c), **_zone_of(c)} for c in on.claims],
         "plates": [
             {
                 "labels": [list(label) for label in p.labels],
@@ -189,12 +190,22 @@ def _plain(value: Any) -> dict[str, Any]:
     return out
 
 
+def _zone_of(claim: Claim) -> dict[str, str]:
+    """The zone in which an alternating agreement counts its weeks or months: an offset alone forgets summer time."""
+    alternates = isinstance(claim, Agreement) and claim.rule is AgreementRule.ALTERNATE
+    zone = claim.period.since.tzinfo if alternates and claim.period.since else None
+    return {"zone": zone.key} if isinstance(zone, ZoneInfo) else {}
+
+
 def _claim(said: Mapping[str, Any]) -> Claim:
     kind = KINDS[said["kind"]]
-    facts = {k: v for k, v in said.items() if k not in ("kind", "since", "until")}
+    facts = {k: v for k, v in said.items() if k not in ("kind", "since", "until", "zone")}
     hints = get_type_hints(kind)
     typed = {name: _typed(hints[name], value) for name, value in facts.items()}
-    return kind(period=Period(_instant(said["since"]), _instant(said["until"])), **typed)
+    since = _instant(said["since"])
+    if since is not None and "zone" in said:
+        since = since.astimezone(ZoneInfo(said["zone"]))
+    return kind(period=Period(since, _instant(said["until"])), **typed)
 
 
 def _typed(hint: Any, value: Any) -> Any:

@@ -199,6 +199,7 @@ def _full(  # type: ignore[no-untyped-def]
         best = cap2
         across = -1
         m = 0
+        doubt = 0
         if leaf < 0:
             own = beyond
         elif leaf < n_class:
@@ -228,18 +229,20 @@ def _full(  # type: ignore[no-untyped-def]
                         if m < width:
                             near_out[i, m] = 4 * s + (2 if d <= 1.0 else (1 if d <= true2 else 0))
                         m += 1
-                    if d < best and lead[k, s] != mine:
-                        best = d
-                        across = s
+                    if lead[k, s] != mine:
+                        if d <= max(true2, 1.0):
+                            doubt |= 1  # NEAR_DOUBT
+                        if d < best:
+                            best = d
+                            across = s
                 p += n
         own_out[i] = own
         n_near_out[i] = m
-        doubt = 2 if unsure[k, own] else 0  # DEFAULT_DOUBT
+        if unsure[k, own]:
+            doubt |= 2  # DEFAULT_DOUBT
         margin = cap
         runner = -1
         if across >= 0:
-            if best <= max(e2 + max(accuracy2[own], accuracy2[across]), 1.0):
-                doubt |= 1  # NEAR_DOUBT
             margin = np.sqrt(best) / 1000.0
             if margin < cap:
                 runner = lead[k, across]

@@ -18,7 +18,6 @@ from routing.ground.certificate import FORMAT, entries_of, opened, seal_of, seal
 from routing.ground.verify import load, verify
 from routing.model import AgreementRule, Location, Period
 from routing.route import Router
-from routing.situation import whose_turn
 from tests.city import MAPS, NEW_YORK, agreement, compiled, roster, squares
 
 
@@ -94,7 +93,5 @@ def test_turns_are_the_same_after_reading_back_where_clocks_change() -> None:
     ground = agreement("x", "sw", "se", held=Period(since), rule=AgreementRule.ALTERNATE, lead="sw")
     on = compiled([*squares(), ground])
     again = opened(entries(sealed(on)[1]))
-    moment = datetime(2024, 8, 1, 4, 30, tzinfo=UTC)
-    assert whose_turn(ground.claim, moment) == "se"
-    place = Location(200.0, 100.0)
+    moment, place = datetime(2024, 8, 1, 4, 30, tzinfo=UTC), Location(200.0, 100.0)
     assert Router(again)(place, at=moment).squad == Router(on)(place, at=moment).squad
