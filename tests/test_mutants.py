@@ -23,7 +23,8 @@ def run(copy: Path, tests: list[str], *, compiled: bool) -> subprocess.Completed
     """The quick tests on a copy, up to the first failure."""
     chosen = "not as_arrays and not seed and not read_back" if compiled else WITHOUT_COMPILER
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "0" if compiled else "1", "PYTHONPATH": str(copy)}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-n", "0", "-k", chosen, *tests]
+    options = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-n", "0", "-W", "ignore", "-k", chosen]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=900)
 
 

@@ -33,7 +33,9 @@ ROOT = 20
 """log2 of a root cell in mm: 1,049 m."""
 
 WANT, WANT_CROSSING, CROWDED = 8, 3, 96
-"""A leaf is split when it lists more than this many edges, or this many that cross it; below the floor only when crowded."""
+"""A leaf is split when it lists more than this many edges, or this many that cross it; once more below the floor when crowded.
+
+Never where it does not help: in the middle of an arc all its edges are equally near, however small the cell."""
 
 SUBGRID = 16.0
 """Steps in a millimetre to which points are rounded before their class is asked: 2 * 24 bits of an edge and 4 of these fit."""
@@ -359,10 +361,10 @@ def _build(  # type: ignore[no-untyped-def]
                     kept += 1
                     total += w
             split = kept > 0 and (total > want or cross > want_crossing) and lv - 2 >= floor
-            if cross == 0 and kept > 2 * want and lv < top and 10 * kept > 9 * n:
-                split = False  # in the middle of an arc all its edges are equally near, however small the cell
+            if cross <= want_crossing and kept > want and lv < top and 4 * kept > 3 * n:
+                split = False
             if not split:
-                split = total > crowded and lv - 2 >= 4 and 3 * kept < 2 * n
+                split = total > crowded and lv - 2 >= floor - 2 and 2 * kept < n and lv < top
             if split:
                 child = _grown(child, 16 * (n_block + 1))
                 block = n_block

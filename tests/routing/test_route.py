@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,38 @@ def test_line_accuracy_of_the_map_and_of_a_territory() -> None:
     on = compile_map(grounds[:1], roster(), Settings(zone_m=0.0, line_accuracy_m=5.0))
     assert both(on, 96.0, 50.0).doubtful
     assert not both(on, 94.0, 50.0).doubtful
+
+
+def test_where_two_grounds_overlap_the_worse_known_line_counts() -> None:
+    grounds = [territory("sw", box(0, 0, 100, 100), accuracy_m=3.0), territory("se", box(50, 0, 200, 100), accuracy_m=8.0)]
+    on = compiled([*grounds, township("t", "sw", box(0, 0, 200, 100))], zone_m=0.0)
+    assert both(on, 93.0, 50.0).doubtful
+    alone = compiled([grounds[0], territory("nw", box(-50, 0, 0, 100), accuracy_m=1.0)], zone_m=0.0)
+    assert [both(alone, x, 50.0).assist for x in (2.9, 3.1, -2.9, -3.1)] == [("nw",), (), ("sw",), ()]
+    far = on.accuracy2(0) ** 0.5
+    assert {label: far[c] for c, label in enumerate(on.plates[0].labels) if len(label) == 3} == {(0, 1, 2): 8.0}
+
+
+@pytest.mark.parametrize("name", ["orders", "agreements", "years", "overlaps", "gaps"])
+def test_rows_of_every_kind_in_one_batch(name: str) -> None:
+    """Categories, instants, finders and errors mixed: each row as if it came alone."""
+    on = MAPS[name]()
+    rng = np.random.default_rng(6)
+    n = 120
+    x, y = rng.choice([0.0, 50.0, 190.0, 199.9995, 200.0, 205.0, 240.0, 300.0], (2, n))
+    moments = [day("2013-07-01"), day("2015-05-31"), day("2018-06-01"), NOON, NOON + timedelta(days=40)]
+    at = np.array([micros(moments[k]) for k in rng.integers(len(moments), size=n)], np.int64)
+    group, found_by = (rng.integers(low, high, n).astype(np.int32) for low, high in ((0, len(on.groups)), (-1, 6)))
+    many = Complaints(x, y, rng.choice([0.0, 0.0, 20.0], n), at, group, found_by)
+    routed = route(on, many)
+    router = Router(on)
+    for i in range(n):
+        alone = route(on, many.rows(np.array([i]))).decision(0)
+        finder = on.roster.squads[found_by[i]].code if found_by[i] >= 0 else None
+        category = on.groups[group[i]][0] if group[i] else None
+        moment = datetime.fromtimestamp(int(at[i]) // 1_000_000, UTC)
+        lone = router(Location(float(x[i]), float(y[i]), float(many.error_m[i])), category, moment, found_by=finder)
+        assert routed.decision(i) == alone == lone, i
 
 
 def test_an_order_not_in_force_leaves_no_trace_on_disputed_ground() -> None:
