@@ -211,8 +211,9 @@ def _walls(base: Arrangement, rank: Ints, in_extent: int) -> Walls | None:
 def _nearest_ranks(full: Arrangement, rank: Ints, walls: Walls | None, in_extent: int, n_rank: int) -> dict[int, int]:
     """The nearest owner of every gap face, by rank.
 
-    Bisectors part gaps, other lines do not. A piece's rim tells its owner: the territory beyond, or the wall's side. Where
-    roundings make them disagree (slivers thinner than the grid) the longer rim counts, then the published order.
+    Bisectors part gaps, other lines do not. A face's rim tells its owner: the territory beyond, or the wall's side; a face
+    without either has the owner of its neighbours. Where roundings make them disagree (slivers thinner than the grid) the
+    longer rim counts, then the published order.
     """
     gap = _gaps(full, rank, in_extent)
     gaps = np.flatnonzero(gap).tolist()
@@ -228,14 +229,20 @@ def _nearest_ranks(full: Arrangement, rank: Ints, walls: Walls | None, in_extent
     votes = np.zeros((full.n_face + 1, n_rank), np.int64)
     for inner, outer in ((left, right), (right, left)):
         rim = gap[inner] & (rank[outer] >= 0)
-        np.add.at(votes, (piece[inner[rim]], rank[outer[rim]]), length[rim])
+        np.add.at(votes, (inner[rim], rank[outer[rim]]), length[rim])
     if walls is not None:
         edge, number, along = full.wall.T
         for side, mine, other in ((0, walls.left, walls.right), (1, walls.right, walls.left)):
             face = full.side[edge, side]
             who = np.where(along == 1, mine[number], other[number])
-            np.add.at(votes, (piece[face[gap[face]]], who[gap[face]]), length[edge[gap[face]]])
-    return {f: int(row.argmax()) if (row := votes[piece[f]]).any() else _by_distance(full, f, rank) for f in gaps}
+            np.add.at(votes, (face[gap[face]], who[gap[face]]), length[edge[gap[face]]])
+    together = np.zeros_like(votes)
+    np.add.at(together, piece, votes)
+    found = {}
+    for f in gaps:
+        row = votes[f] if votes[f].any() else together[piece[f]]
+        found[f] = int(row.argmax()) if row.any() else _by_distance(full, f, rank)
+    return found
 
 
 def _components(n: int, a: Ints, b: Ints) -> Ints:
