@@ -25,7 +25,8 @@ def border_strip(one: NDArray[np.object_], other: NDArray[np.object_], width_m: 
     near_other = _near(other, one, 2 * width_m)
     if not len(near_one) or not len(near_other):
         return shapely.Polygon()
-    return shapely.intersection(_band(near_one, width_m), _band(near_other, width_m))
+    parts = shapely.get_parts(shapely.intersection(_band(near_one, width_m), _band(near_other, width_m)))
+    return shapely.MultiPolygon(parts[shapely.area(parts) > 0].tolist())  # borders just two widths apart: bands that touch
 
 
 def _near(lines: NDArray[np.object_], others: NDArray[np.object_], distance: float) -> NDArray[np.object_]:

@@ -50,3 +50,11 @@ def test_the_two_sides_are_alike() -> None:
     there, back = border_strip(a, b, 15.0), border_strip(b[::-1], a[::-1], 15.0)
     assert there.symmetric_difference(back).area < 1e-9
     assert there.bounds == pytest.approx((185, -15, 215, 215), abs=ARC_M)
+
+
+def test_borders_just_two_widths_apart_have_no_zone() -> None:
+    """Their bands touch in points or lines; only an area can be anybody's ground."""
+    here, there = shapely.linestrings([[(0, 0), (0, 10)]]), shapely.linestrings([[(4, 0), (4, 10)]])
+    assert border_strip(here, there, 2.0).is_empty
+    assert border_strip(here, shapely.linestrings([[(0, 14), (0, 20)]]), 2.0).is_empty
+    assert border_strip(here, there, 2.001).area > 0
