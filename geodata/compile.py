@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geodata.nearest import nearest_ranks, walls_of
+from geodata.nearest import split
 from geodata.strips import border_strip
 from routing.errors import JieguanError
 from routing.ground.faces import OUTSIDE, Arrangement, Label, Subdivision, arrange, claims_of, dissolve
@@ -132,17 +132,15 @@ def _plate(
     """One plate; `nearest` gains the number of each owner of a piece of a gap."""
     in_extent = len(claims)
     territories = [i for i in sorted(held) if isinstance(claims[i], Territory)]
-    base = arrange(_lines(pieces, territories, extent, in_extent))
     order = sorted({(g.priority, g.squad) for g in (claims[i] for i in territories) if isinstance(g, Territory)})
-    walls = walls_of(base, _ranks(claims, base.labels, order), in_extent)
-    zones = _strips(claims, pieces, held, base, zone_m)
-    full = arrange(_lines(pieces, sorted(held), extent, in_extent, zones), walls)
-    rank = nearest_ranks(full, _ranks(claims, full.labels, order), walls, in_extent, len(order))
-    for r in sorted(set(rank.values())):
+    zones = _strips(claims, pieces, held, territories, zone_m)
+    lines = _lines(pieces, sorted(held), [*zones, (in_extent, extent)])
+    full, owner = split(lines, lambda faces: _ranks(claims, faces.labels, order), in_extent)
+    for r in np.unique(owner[owner >= 0]).tolist():
         nearest.setdefault(order[r], len(claims) + len(nearest))
     keys: list[Label] = [
         tuple(i for i in label if i != in_extent)
-        + ((nearest[order[rank[f]]],) if f in rank else ())
+        + ((nearest[order[owner[f]]],) if owner[f] >= 0 else ())
         + ((_INSIDE,) if in_extent in label else ())
         for f, label in enumerate(full.labels)
     ]
@@ -161,12 +159,10 @@ _INSIDE = 1 << 62
 def _lines(
     pieces: list[list[Any]],
     numbers: Sequence[int],
-    extent: Any,
-    in_extent: int,
-    zones: Sequence[tuple[int, Any]] = (),
+    further: Sequence[tuple[int, Any]] = (),
 ) -> Linework:
-    """Linework of the numbered claims, of further zones (claim, geometry), and of the extent under its own number."""
-    shapes = [(i, shape) for i in numbers for shape in pieces[i]] + list(zones) + [(in_extent, extent)]
+    """Linework of the numbered claims, and of further ground as (number, geometry)."""
+    shapes = [*((i, shape) for i in numbers for shape in pieces[i]), *further]
     lines = linework([shape for _, shape in shapes])
     return replace(lines, claim=np.array([i for i, _ in shapes], np.int64)[lines.claim])
 
@@ -182,12 +178,13 @@ def _ranks(claims: Sequence[Claim], labels: tuple[Label, ...], order: list[Owner
 
 
 def _strips(
-    claims: Sequence[Claim], pieces: list[list[Any]], held: frozenset[int], base: Arrangement, zone_m: float
+    claims: Sequence[Claim], pieces: list[list[Any]], held: frozenset[int], territories: Sequence[int], zone_m: float
 ) -> list[tuple[int, Any]]:
     """The border zones of agreements that have no ground of their own."""
     wanted = [(i, c) for i in sorted(held) if isinstance(c := claims[i], Agreement) and not pieces[i]]
     if not wanted or zone_m <= 0:
         return []
+    base = arrange(_lines(pieces, territories))
     squads = [{g.squad for g in (claims[i] for i in label if i < len(claims)) if isinstance(g, Territory)} for label in base.labels]
     squads.append(set())
 

@@ -33,7 +33,8 @@ Label = tuple[int, ...]
 class Walls:
     """Directed lines that part faces without belonging to a claim: the bisectors of gaps.
 
-    `left` and `right` are the owners (ranks) on either side of each segment.
+    `left` and `right` are the owners (ranks) on either side of each segment. A segment of no length is a pin: every line that
+    meets its pixel is drawn to that pixel's centre.
     """
 
     segment: Ints  # (n, 4)

@@ -98,19 +98,17 @@ def random_grounds(rng: np.random.Generator, size: int) -> list[Any]:
         elif kind == 3:
             shapes.append(shapely.MultiPolygon([shapely.Polygon(rng.integers(0, size + 1, (3, 2))) for _ in range(2)]))
         else:
-            shapes.append(shapely.Polygon(shapely.box(0, 0, size, size).exterior, [shapely.Polygon(corner[:3]).exterior]))
+            shapes.append(
+                shapely.Polygon(shapely.box(0, 0, size, size).exterior, [shapely.Polygon(corner[:3]).exterior])
+            )
     return [shapely.transform(s, lambda xy: xy / 1000.0) for s in shapes]
 
 
-def fuzz(layers: int, seed: int) -> tuple[int, int, int]:
-    """Layers proven, points compared with brute-force parity, and layers refused; asserts that no point differs.
-
-    A gap thinner than the grid may fold, and then the verifier refuses its split: seen only on cities of 8 and 40
-    millimetres. Nothing else may be found, and there not on more than one layer in a hundred.
-    """
+def fuzz(layers: int, seed: int) -> tuple[int, int]:
+    """Layers proven, and points compared with brute-force parity; asserts that each is proven and no point differs."""
     rng = np.random.default_rng(seed)
-    proven = points = refused = 0
-    while proven + refused < layers:
+    proven = points = 0
+    while proven < layers:
         size = int(rng.choice([8, 40, 1000, 2 * 10**8]))
         shapes = random_grounds(rng, size)
         codes = [SquadCode(f"s{k}") for k in range(len(shapes))]
@@ -122,22 +120,23 @@ def fuzz(layers: int, seed: int) -> tuple[int, int, int]:
         entries = certificate.entries_of(on)
         entries["seal"] = np.frombuffer(certificate.seal_of(entries), np.uint8)
         findings = verify(assemble(entries))
-        assert not findings or (size <= 40 and {f.check for f in findings} == {"nearest"}), [f.text("en") for f in findings]
-        refused += bool(findings)
-        proven += not findings
+        assert not findings, [f.text("en") for f in findings]
+        proven += 1
         lines = linework(shapes)
         place = rng.uniform(-1, size + 1, (40, 2))
-        place = place[from_lines(lines, place) > 1.5]
+        place = place[from_lines(lines, place) > 1.75]  # 1 mm counts as on the line, which snapping moved by 0.71
         points += len(place)
         sheet = on.sheet(Context(0))
         answer = route(on, Complaints(*(np.ascontiguousarray(v) for v in place.T / 1000.0), np.zeros(1)), zone_m=0.0)
         for want, verdict in zip(holders(lines, place), answer.verdict.tolist(), strict=True):
             reason = on.ledger.verdicts[verdict].reasons[-1]
             held = {i for i in reason.found if not i.startswith("nearest")} if want else set()
-            assert held == {codes[k] for k in want} or (not want and reason.step in ("nearest", "on_duty")), (want, reason)
+            assert held == {codes[k] for k in want} or (not want and reason.step in ("nearest", "on_duty")), (
+                want,
+                reason,
+            )
         assert sheet.plate is on.plates[0]
-    assert refused <= layers // 100
-    return proven, points, refused
+    return proven, points
 
 
 def test_some_fuzzed_layers_are_proven_and_agree_with_brute_force() -> None:
@@ -146,5 +145,5 @@ def test_some_fuzzed_layers_are_proven_and_agree_with_brute_force() -> None:
 
 @pytest.mark.slow
 def test_a_thousand_fuzzed_layers_are_proven_and_agree_with_brute_force() -> None:
-    proven, points, refused = fuzz(1000, 2)
-    print(f"\n{proven} layers proven, {refused} of a few millimetres refused, {points:,} points agree")
+    proven, points = fuzz(1000, 2)
+    print(f"\n{proven} layers proven, {points:,} points agree")
