@@ -247,7 +247,7 @@ class _Rungs:
         order = [g.squad for g in sorted(self.grounds, key=lambda g: (g.priority, g.squad))]
         if len(self.claimants) == 1 and self.within <= self.claimants:
             return order[0], (), Step.OWN_GROUND, False
-        kinds = {tuple(i for i in self.ground.labels[c] if isinstance(self.on.claims[i], Territory)) for c in self.met}
+        kinds = {frozenset(t.squad for i in self.ground.labels[c] if isinstance(t := self.on.claims[i], Territory)) for c in self.met}
         if self.claimants and (len(self.claimants) == 1 or len(kinds) > 1):
             return order[0], self._without(order[0], self.within), Step.BORDER, False
         if self.claimants:
