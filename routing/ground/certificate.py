@@ -115,14 +115,14 @@ def entries_of(on: JurisdictionMap) -> Arrays:
 def opened(entries: Mapping[str, NDArray[Any]]) -> JurisdictionMap:
     """The map of verified entries. Verify first: nothing is checked here."""
     said = json.loads(np.asarray(entries["manifest"], np.uint8).tobytes().decode())
-    squads = tuple(_squad(s) for s in said["squads"])
+    squads = tuple(squad_of(s) for s in said["squads"])
     plates = tuple(_plate(entries, k, plate) for k, plate in enumerate(said["plates"]))
     intervals = tuple(
         Interval(_instant(i["since"]), _instant(i["until"]), i["plate"], frozenset(i["claims"])) for i in said["intervals"]
     )
     return JurisdictionMap(
         Roster(squads, squads[said["duty"]].code),
-        tuple(_claim(c) for c in said["claims"]),
+        tuple(claim_of(c) for c in said["claims"]),
         plates,
         intervals,
         tuple(tuple(group) for group in said["groups"]),
@@ -148,9 +148,9 @@ def _manifest(on: JurisdictionMap) -> dict[str, Any]:
         "rules_version": RULES_VERSION,
         "work_crs": on.settings.work_crs,
         "settings": asdict(on.settings),
-        "squads": [_plain(s) for s in on.roster.squads],
+        "squads": [said_of(s) for s in on.roster.squads],
         "duty": on.squad_number[on.roster.duty],
-        "claims": [{"kind": kind_of(c), **_plain(c), **_zone_of(c)} for c in on.claims],
+        "claims": [said_of(c) for c in on.claims],
         "plates": [
             {
                 "labels": [list(label) for label in p.labels],
@@ -174,9 +174,9 @@ def kind_of(claim: Claim) -> str:
     return next(name for name, kind in KINDS.items() if type(claim) is kind)
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    """A frozen value as JSON: instants in ISO form, sets sorted, nothing left out."""
-    out: dict[str, Any] = {}
+def said_of(value: Claim | Squad) -> dict[str, Any]:
+    """A claim or squad as JSON: instants in ISO form, sets sorted, nothing left out; `claim_of` and `squad_of` read it."""
+    out: dict[str, Any] = {"kind": kind_of(value), **_zone_of(value)} if isinstance(value, Claim) else {}
     for field in fields(value):
         v = getattr(value, field.name)
         if isinstance(v, Period):
@@ -197,7 +197,8 @@ def _zone_of(claim: Claim) -> dict[str, str]:
     return {"zone": zone.key} if isinstance(zone, ZoneInfo) else {}
 
 
-def _claim(said: Mapping[str, Any]) -> Claim:
+def claim_of(said: Mapping[str, Any]) -> Claim:
+    """The claim `said_of` told."""
     kind = KINDS[said["kind"]]
     facts = {k: v for k, v in said.items() if k not in ("kind", "since", "until", "zone")}
     hints = get_type_hints(kind)
@@ -218,7 +219,8 @@ def _typed(hint: Any, value: Any) -> Any:
     return value
 
 
-def _squad(said: Mapping[str, Any]) -> Squad:
+def squad_of(said: Mapping[str, Any]) -> Squad:
+    """The squad `said_of` told."""
     office = said["office"]
     facts = {**said, "kind": SquadKind(said["kind"]), "office": None if office is None else (office[0], office[1])}
     return Squad(**{**facts, "code": SquadCode(said["code"])})
