@@ -1,0 +1,478 @@
+"""A layer as it is drawn in a draft: every stretch of border is one arc with an id, shared by its two sides.
+
+Outlines are derived from arcs, so moving an arc moves both neighbours, and there is nothing to match. What lies on the two
+sides of an arc is told by who holds it: one code, several where grounds overlap, none where there is a gap or the outside.
+
+Two primitives change a coverage, and everything in `edits.py` is made of them:
+
+    reshaped    arcs get other paths; refused where a path would cross somebody else's border
+    relabelled  ground inside a region gets other holders; its outline becomes border
+
+Both overlay only the ground that is touched, on the millimetre grid, with the compiler's own noding; all other arcs stay
+the very same values. Coordinates are whole millimetres of the work CRS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import rtree
+import shapely
+from numpy.typing import NDArray
+
+from routing.errors import JieguanError
+from routing.ground.chains import chains
+from routing.ground.faces import Arrangement, Walls, arrange
+from routing.ground.noding import MM, Ints, Linework, linework
+
+Holders = tuple[str, ...]
+"""Codes, ascending; () nobody."""
+
+NEAR_MM = 2
+"""Lines nearer than this to a change may be snapped by it, so the ground on their sides is overlaid with it."""
+
+UNKNOWN = -1
+"""Of a face that is not overlaid: its holders are those its arcs tell."""
+
+
+class BorderCrossed(JieguanError):
+    zh = "改画后的界线在 {at}(工作坐标系,米)越过了 {who} 的边界:移动一段共同边界不能改变第三方的地界。请在该处之前止住,或改用“划转地块”。"
+    en = (
+        "The border as redrawn crosses that of {who} at {at} (metres, work CRS): moving a shared border may not change a third "
+        "party's ground. Stop before that place, or hand the piece over instead."
+    )
+
+
+class EndsMoved(JieguanError):
+    zh = "界段 {arc} 的新路径不在原端点({at})起止:端点是多方共有的界点。请用“移动界点”一并移动所有相接的界段。"
+    en = (
+        "The new path of arc {arc} does not start and end where the arc does ({at}): ends are shared with other arcs. Move the "
+        "node instead; all arcs that meet there follow."
+    )
+
+
+class PathTooShort(JieguanError):
+    zh = "界段 {arc} 的新路径只有 {count} 个不同的点:一段边界至少要两个点(闭合的要三个)。请补画。"
+    en = "The new path of arc {arc} has {count} distinct points: a border needs two, a closed one three. Draw more of it."
+
+
+class PathCrossesItself(JieguanError):
+    zh = "界段 {arc} 的新路径与自身相交或相触(约在 {at},米):哪边属谁无法确定。请去掉打结处。"
+    en = "The new path of arc {arc} crosses or touches itself near {at} (metres), so nobody knows whose side is whose. Untie the knot."
+
+
+class UnknownArc(JieguanError):
+    zh = "没有界段“{arc}”:它可能已被另一项修改合并或拆分。请刷新图层后重试。"
+    en = "There is no arc {arc!r}: another edit may have merged or split it. Load the layer again."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arc:
+    """A stretch of border. `path`: (n, 2) int64 mm, n >= 2; a ring ends where it starts. `left`, `right`: of its direction."""
+
+    id: str
+    path: Ints
+    left: Holders
+    right: Holders
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What it says, whatever its id and direction."""
+        there, back = self.path.tobytes(), self.path[::-1].tobytes()
+        return (there, self.left, self.right) if there <= back else (back, self.right, self.left)
+
+    @property
+    def content_id(self) -> str:
+        """An id that the same stretch of border has in every map, unless an edit handed one down to it."""
+        path, left, right = self.key
+        return "arc-" + hashlib.sha256(path + "\0".join((*left, "", *right)).encode()).hexdigest()[:12]
+
+    @property
+    def holders(self) -> frozenset[str]:
+        """Everybody on either side."""
+        return frozenset(self.left + self.right)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Coverage:
+    """A layer's arcs by id. A value: edits make another one, which shares the arcs that stay."""
+
+    arcs: Mapping[str, Arc]
+
+    def codes(self) -> list[str]:
+        """Everybody who holds ground."""
+        return sorted(set().union(*(arc.holders for arc in self.arcs.values())))
+
+    def outline(self, code: str) -> list[Arc]:
+        """The arcs that part a code's ground from the rest."""
+        return [a for a in self.arcs.values() if (code in a.left) != (code in a.right)]
+
+    def ground(self, code: str) -> Any:
+        """A code's ground in metres: a MultiPolygon in normal form; empty where it has none."""
+        return ground_of(self.outline(code))
+
+
+def ground_of(outline: Sequence[Arc]) -> Any:
+    """The ground that arcs enclose, metres."""
+    if not outline:
+        return shapely.MultiPolygon()
+    area = shapely.build_area(_lines([a.path for a in outline]))
+    return metres(shapely.normalize(shapely.multipolygons(shapely.get_parts(area))))
+
+
+def metres(shape: Any) -> Any:
+    """Millimetres to metres."""
+    return shapely.transform(shape, lambda xy: xy / MM)
+
+
+def millimetres(shape: Any) -> Any:
+    """Metres to whole millimetres."""
+    return shapely.transform(shape, lambda xy: np.rint(xy * MM))
+
+
+def coverage_of(grounds: Mapping[str, Any]) -> Coverage:
+    """The arcs of a layer: polygons in metres by code. Overlaps and gaps stay what they are.
+
+    The same ids whatever the order of `grounds`, of rings and of vertices.
+    """
+    codes = sorted(grounds)
+    lines = linework([grounds[c] for c in codes])
+    full = arrange(lines)
+    held: list[Holders] = [tuple(codes[i] for i in label) for label in full.labels]
+    numbers, face = _numbered(held)
+    side = np.append(face, numbers[()])[full.side]
+    found = [Arc("", path, a, b) for path, a, b in _arcs(full, side, list(numbers), np.zeros(len(full.xy), np.bool_))]
+    return _named(Coverage({}), found, {})
+
+
+class ArcIndex:
+    """Where the arcs of a coverage are, moving along with it: which come near a box (mm)."""
+
+    def __init__(self, coverage: Coverage) -> None:
+        self._numbers: dict[str, int] = {}
+        self._ids: list[str] = []
+        self._arcs: dict[str, Arc] = dict(coverage.arcs)
+        rows = ((self._number(a.id), _box(a.path), None) for a in coverage.arcs.values())
+        self._tree = rtree.index.Index(rows) if coverage.arcs else rtree.index.Index()
+
+    def move(self, coverage: Coverage) -> None:
+        """Follow to another coverage: only arcs that differ are touched."""
+        for id_, arc in list(self._arcs.items()):
+            if coverage.arcs.get(id_) is not arc:
+                self._tree.delete(self._number(id_), _box(arc.path))
+                del self._arcs[id_]
+        for id_, arc in coverage.arcs.items():
+            if id_ not in self._arcs:
+                self._tree.insert(self._number(id_), _box(arc.path))
+                self._arcs[id_] = arc
+
+    def near(self, box: tuple[float, float, float, float], within: float = NEAR_MM) -> list[Arc]:
+        """Arcs whose box comes within a distance of a box, by id."""
+        x0, y0, x1, y1 = box
+        hits = self._tree.intersection((x0 - within, y0 - within, x1 + within, y1 + within))
+        return [self._arcs[self._ids[i]] for i in sorted(hits)]
+
+    def _number(self, id_: str) -> int:
+        if id_ not in self._numbers:
+            self._numbers[id_] = len(self._ids)
+            self._ids.append(id_)
+        return self._numbers[id_]
+
+
+# --- the primitives ---
+
+
+def reshaped(coverage: Coverage, index: ArcIndex, paths: Mapping[str, Ints]) -> Coverage:
+    """Arcs with other paths (mm). Ends may move only together: every arc that meets a moved end must be among `paths`.
+
+    Raises UnknownArc, PathTooShort, PathCrossesItself, EndsMoved, BorderCrossed.
+    """
+    new = {id_: _new_path(coverage, id_, path) for id_, path in sorted(paths.items())}
+    _check_ends(coverage, new)
+    lines = _lines([*new.values(), *(coverage.arcs[i].path for i in new)])
+    touched = _touched(index, lines) | {h for i in new for h in (coverage.arcs[i].left, coverage.arcs[i].right)}
+    local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
+    after = [Arc(a.id, new.get(a.id, a.path), a.left, a.right) for a in local.values()]
+    full, held, of = _overlaid(after, touched, None)
+    _check_overlaps(full, held, {c for i in new for c in coverage.arcs[i].holders})
+    return _spliced(coverage, local, after, full, [_only(label) for label in held], of)
+
+
+def relabelled(
+    coverage: Coverage, index: ArcIndex, region: Any, change: Callable[[Holders], Holders], *, inside: Holders | None = None
+) -> Coverage:
+    """Ground inside `region` (polygons, whole mm) gets the holders `change` makes of its holders.
+
+    `inside`: the holders of the ground around the region's first vertex, where no arc comes near it (else not needed).
+    """
+    touched = _touched(index, region)
+    touched.add(located(index, shapely.get_coordinates(region)[0]) if inside is None else inside)
+    local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
+    full, held, of = _overlaid(list(local.values()), touched, region)
+    here = [_only([h for h in label if h is not _REGION]) for label in held]
+    now: list[Holders | None] = []
+    for label, was in zip(held, here, strict=True):
+        if _REGION not in label:
+            now.append(was)
+        else:
+            now.append(tuple(sorted(set(change(() if was is None else was)))))
+    return _spliced(coverage, local, list(local.values()), full, now, of)
+
+
+def renamed(coverage: Coverage, change: Callable[[Holders], Holders]) -> Coverage:
+    """Every holder replaced; arcs with one holder on both sides vanish, and those they parted join."""
+    touched = {h for a in coverage.arcs.values() for h in (a.left, a.right) if change(h) != h}
+    local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
+    if not local:
+        return coverage
+    full, held, of = _overlaid(list(local.values()), touched, None)
+    now = [None if (h := _only(label)) is None else tuple(sorted(set(change(h)))) for label in held]
+    return _spliced(coverage, local, list(local.values()), full, now, of, change)
+
+
+def located(index: ArcIndex, at: Any) -> Holders:
+    """Who holds a place (mm): the side of the first arc met going east; nobody where there is none."""
+    x, y = float(at[0]), float(at[1])
+    best: tuple[float, Holders] | None = None
+    for arc in index.near((x, y, 4e9, y), 0):
+        a, b = arc.path[:-1], arc.path[1:]
+        across = (a[:, 1] <= y) != (b[:, 1] <= y)
+        for (ax, ay), (bx, by) in zip(a[across].tolist(), b[across].tolist(), strict=True):
+            meets = ax + (bx - ax) * (y - ay) / (by - ay)
+            if meets >= x and (best is None or meets < best[0]):
+                best = meets, arc.left if by > ay else arc.right  # an arc that runs north has its left side to the west
+    return best[1] if best else ()
+
+
+# --- overlaid and put together again ---
+
+_REGION: Holders = ("\0",)
+"""Stands for the region among the parts of an overlay."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Overlay:
+    """The overlay of local arcs. `held`: per face the parts that cover it. `arc`: per edge the number of an arc that runs
+    along it, -1 none; `along`: whether that arc runs from the edge's first vertex to its second."""
+
+    full: Arrangement
+    arc: Ints
+    along: NDArray[np.bool_]
+
+
+def _overlaid(
+    arcs: Sequence[Arc], touched: set[Holders], region: Any
+) -> tuple[_Overlay, list[list[Holders]], list[Holders]]:
+    parts = sorted(h for h in touched if h)
+    number = {h: n for n, h in enumerate(parts)}
+    segment, part, wall, of = [], [], [], []
+    for n, arc in enumerate(arcs):
+        pieces = np.concatenate([arc.path[:-1], arc.path[1:]], 1)
+        wall.append(pieces)
+        of.append(np.full(len(pieces), n, np.int64))
+        for holders in (arc.left, arc.right):
+            if holders in number:
+                segment.append(pieces)
+                part.append(np.full(len(pieces), number[holders], np.int64))
+    if region is not None:
+        lines = linework([metres(region)])
+        segment.append(lines.segment)
+        part.append(np.full(len(lines.segment), len(parts), np.int64))
+        parts = [*parts, _REGION]
+    none4, none = np.empty((0, 4), np.int64), np.empty(0, np.int64)
+    walls = np.concatenate([none4, *wall])
+    nobody = np.full(len(walls), -1, np.int64)
+    lines = Linework(np.concatenate([none4, *segment]), np.concatenate([none, *part]), np.arange(len(parts), dtype=np.int64))
+    full = arrange(lines, Walls(walls, nobody, nobody))
+    owner, along = np.full(len(full.edge), -1, np.int64), np.zeros(len(full.edge), np.bool_)
+    if len(full.wall):
+        owner[full.wall[:, 0]] = np.concatenate([none, *of])[full.wall[:, 1]]
+        along[full.wall[:, 0]] = full.wall[:, 2] == 1
+    return _Overlay(full, owner, along), [[parts[i] for i in label] for label in full.labels], parts
+
+
+def _only(label: Sequence[Holders]) -> Holders | None:
+    """The one part that covers a face; None where none does, and the arcs tell."""
+    return label[0] if label else None
+
+
+def _spliced(
+    coverage: Coverage,
+    local: Mapping[str, Arc],
+    arcs: Sequence[Arc],
+    overlay: _Overlay,
+    now: Sequence[Holders | None],
+    parts: Sequence[Holders],
+    change: Callable[[Holders], Holders] = lambda held: held,
+) -> Coverage:
+    """The coverage with the local arcs replaced by those of the overlay's faces."""
+    full = overlay.full
+    known = set(parts)
+    numbers, face = _numbered([h for h in now if h is not None])
+    face_number = np.full(full.n_face + 1, UNKNOWN, np.int64)
+    face_number[[i for i, h in enumerate(now) if h is not None]] = face
+    side = face_number[full.side]
+    for k in (0, 1):
+        for e in np.flatnonzero(side[:, k] == UNKNOWN).tolist():
+            held: Holders = ()
+            if overlay.arc[e] >= 0:
+                arc = arcs[overlay.arc[e]]
+                told = arc.left if overlay.along[e] == (k == 0) else arc.right
+                held = told if told not in known else ()
+            side[e, k] = numbers.setdefault(change(held), len(numbers))
+    rest = {i: a for i, a in coverage.arcs.items() if i not in local}
+    ends = {tuple(p) for a in rest.values() for p in (a.path[0].tolist(), a.path[-1].tolist())}
+    stop = np.array([tuple(p) in ends for p in full.xy.tolist()], np.bool_) if len(full.xy) else np.zeros(0, np.bool_)
+    found = [Arc("", path, a, b) for path, a, b in _arcs(full, side, list(numbers), stop)]
+    heirs = _heirs(overlay, arcs)
+    return _named(Coverage(rest), found, local, heirs)
+
+
+def _arcs(
+    full: Arrangement, side: Ints, holders: Sequence[Holders], stop: NDArray[np.bool_]
+) -> Iterator[tuple[Ints, Holders, Holders]]:
+    """Paths with their sides, from edges whose sides are numbers into `holders`."""
+    keep = np.flatnonzero(side[:, 0] != side[:, 1])
+    edge = full.edge[keep]
+    order, back, at = chains(edge, stop)
+    first = np.where(back, edge[order, 1], edge[order, 0])
+    last = np.where(back, edge[order, 0], edge[order, 1])
+    for s, t in zip(at[:-1].tolist(), at[1:].tolist(), strict=True):
+        path = full.xy[np.append(first[s:t], last[t - 1])]
+        left, right = side[keep[order[s]]].tolist()
+        if back[s]:
+            left, right = right, left
+        yield _directed(path, holders[left], holders[right])
+
+
+def _directed(path: Ints, left: Holders, right: Holders) -> tuple[Ints, Holders, Holders]:
+    """From the lexicographically smaller end; a ring from its least vertex, counter-clockwise."""
+    if tuple(path[0]) != tuple(path[-1]):
+        return (path, left, right) if tuple(path[0]) < tuple(path[-1]) else (path[::-1].copy(), right, left)
+    ring = path[:-1]
+    ring = np.roll(ring, -int(np.lexsort(ring.T[::-1])[0]), axis=0)
+    x, y = (ring - ring[0]).T.astype(object)
+    if sum(x * np.roll(y, -1) - y * np.roll(x, -1)) < 0:
+        ring, left, right = np.roll(ring[::-1], 1, axis=0), right, left
+    return np.concatenate([ring, ring[:1]]), left, right
+
+
+def _heirs(overlay: _Overlay, arcs: Sequence[Arc]) -> dict[tuple[int, int, int, int], str]:
+    """Which arc ran along each noded edge, by the edge's ends."""
+    xy = overlay.full.xy
+    found = {}
+    for e in np.flatnonzero(overlay.arc >= 0).tolist():
+        a, b = overlay.full.edge[e]
+        found[(*xy[a].tolist(), *xy[b].tolist())] = arcs[overlay.arc[e]].id
+    return found
+
+
+def _named(
+    rest: Coverage,
+    found: Iterable[Arc],
+    old: Mapping[str, Arc],
+    heirs: Mapping[tuple[int, int, int, int], str] | None = None,
+) -> Coverage:
+    """Ids: an arc that says what an old one said is that arc; of the pieces of an old one the longest keeps its id; others
+    are named by what they say."""
+    same = {arc.key: arc for arc in old.values()}
+    arcs, left = dict(rest.arcs), []
+    for arc in sorted(found, key=lambda a: (a.path[0].tolist(), len(a.path), a.path.tolist())):
+        if (was := same.get(arc.key)) is not None:
+            arcs[was.id] = was
+        else:
+            left.append(arc)
+    given: dict[int, str] = {}
+    for n, arc in sorted(enumerate(left), key=lambda pair: (-_length(pair[1].path), pair[0])):
+        for id_ in _inherited(arc, heirs or {}):
+            if id_ not in arcs and id_ not in given.values():
+                given[n] = id_
+                break
+    for n, arc in enumerate(left):
+        id_ = given.get(n, arc.content_id)
+        arcs[id_] = Arc(id_, arc.path, arc.left, arc.right)
+    return Coverage(arcs)
+
+
+def _inherited(arc: Arc, heirs: Mapping[tuple[int, int, int, int], str]) -> list[str]:
+    """Ids of arcs that ran along this one, those of the greatest length first."""
+    along: dict[str, float] = {}
+    for p, q in zip(arc.path[:-1].tolist(), arc.path[1:].tolist(), strict=True):
+        id_ = heirs.get((*min(p, q), *max(p, q)))
+        if id_ is not None:
+            along[id_] = along.get(id_, 0.0) + float(np.hypot(q[0] - p[0], q[1] - p[1]))
+    return sorted(along, key=lambda i: (-along[i], i))
+
+
+def _touched(index: ArcIndex, shape: Any) -> set[Holders]:
+    """Who holds the ground beside the arcs that come near a shape (mm), or lie in it."""
+    x0, y0, x1, y1 = shapely.bounds(shape).tolist()
+    near = [a for a in index.near((x0, y0, x1, y1)) if shapely.dwithin(shapely.linestrings(a.path), shape, NEAR_MM)]
+    return {h for arc in near for h in (arc.left, arc.right)}
+
+
+def _numbered(held: Iterable[Holders]) -> tuple[dict[Holders, int], Ints]:
+    numbers: dict[Holders, int] = {(): 0}
+    each = [numbers.setdefault(h, len(numbers)) for h in held]
+    return numbers, np.array(each, np.int64)
+
+
+def _box(path: Ints) -> tuple[float, float, float, float]:
+    (x0, y0), (x1, y1) = path.min(0).tolist(), path.max(0).tolist()
+    return x0, y0, x1, y1
+
+
+def _lines(paths: Iterable[Ints]) -> Any:
+    return shapely.MultiLineString([p.tolist() for p in paths])
+
+
+def _length(path: Ints) -> float:
+    return float(np.hypot(*np.diff(path, axis=0).T.astype(float)).sum())
+
+
+def _new_path(coverage: Coverage, id_: str, path: Ints) -> Ints:
+    """Without repeated vertices."""
+    if id_ not in coverage.arcs:
+        raise UnknownArc(arc=id_)
+    path = np.asarray(path, np.int64).reshape(-1, 2)
+    if len(path):
+        path = path[np.append(True, (path[1:] != path[:-1]).any(1))]
+    ring = len(path) > 1 and bool((path[0] == path[-1]).all())
+    if len(np.unique(path, axis=0)) < (3 if ring else 2):
+        raise PathTooShort(arc=id_, count=len(np.unique(path, axis=0)))
+    line = shapely.LineString(path.tolist())
+    if not shapely.is_simple(line):
+        knot = shapely.get_coordinates(shapely.intersection(shapely.union_all(line), line))[0]
+        raise PathCrossesItself(arc=id_, at=(knot / MM).tolist())
+    return path
+
+
+def _check_ends(coverage: Coverage, new: Mapping[str, Ints]) -> None:
+    """An end may move only if all arcs that meet there move it to the same place."""
+    moved: dict[tuple[int, int], tuple[int, int]] = {}
+    for id_, path in new.items():
+        old = coverage.arcs[id_].path
+        if bool((old[0] == old[-1]).all()) and bool((path[0] == path[-1]).all()):
+            continue  # a ring has no end of anybody else's
+        for was, now in ((old[0], path[0]), (old[-1], path[-1])):
+            at, to = (int(was[0]), int(was[1])), (int(now[0]), int(now[1]))
+            if moved.setdefault(at, to) != to:
+                raise EndsMoved(arc=id_, at=(was / MM).tolist())
+    for arc in coverage.arcs.values():
+        for end in (arc.path[0], arc.path[-1]):
+            at = (int(end[0]), int(end[1]))
+            if arc.id not in new and moved.get(at, at) != at:
+                raise EndsMoved(arc=arc.id, at=(end / MM).tolist())
+
+
+def _check_overlaps(overlay: _Overlay, held: Sequence[Sequence[Holders]], own: set[str]) -> None:
+    """No ground may be held twice; a third party's is named first."""
+    double = [(sorted({c for h in label for c in h} - own), face) for face, label in enumerate(held) if len(label) > 1]
+    if double:
+        who, face = max(double, key=lambda pair: (len(pair[0]), -pair[1]))
+        edge = overlay.full.edge[(overlay.full.side == face).any(1)][0]
+        raise BorderCrossed(at=(overlay.full.xy[edge[0]] / MM).tolist(), who=", ".join(who or sorted(own)))
