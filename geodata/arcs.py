@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from routing.errors import JieguanError
 from routing.ground.chains import chains
-from routing.ground.faces import Arrangement, Walls, arrange
-from routing.ground.noding import MM, Ints, Linework, linework
+from routing.ground.faces import Arrangement, Walls, arrange, twice_areas
+from routing.ground.noding import MM, Ints, Linework, linework, unique_rows
 
 Holders = tuple[str, ...]
 """Codes, ascending; () nobody."""
@@ -145,7 +145,8 @@ def coverage_of(grounds: Mapping[str, Any]) -> Coverage:
     held: list[Holders] = [tuple(codes[i] for i in label) for label in full.labels]
     numbers, face = _numbered(held)
     side = np.append(face, numbers[()])[full.side]
-    found = [Arc("", path, a, b) for path, a, b in _arcs(full, side, list(numbers), np.zeros(len(full.xy), np.bool_))]
+    made = _arcs(full, side, list(numbers), np.zeros(len(full.xy), np.bool_))
+    found = [Arc("", path, left, right) for path, left, right, _ in made]
     return _named(Coverage({}), found, {})
 
 
@@ -310,32 +311,42 @@ def _spliced(
     change: Callable[[Holders], Holders] = lambda held: held,
 ) -> Coverage:
     """The coverage with the local arcs replaced by those of the overlay's faces."""
-    full = overlay.full
-    known = set(parts)
+    full, known = overlay.full, set(parts)
     numbers, face = _numbered([h for h in now if h is not None])
     face_number = np.full(full.n_face + 1, UNKNOWN, np.int64)
     face_number[[i for i, h in enumerate(now) if h is not None]] = face
     side = face_number[full.side]
-    for k in (0, 1):
-        for e in np.flatnonzero(side[:, k] == UNKNOWN).tolist():
-            held: Holders = ()
-            if overlay.arc[e] >= 0:
-                arc = arcs[overlay.arc[e]]
-                told = arc.left if overlay.along[e] == (k == 0) else arc.right
-                held = told if told not in known else ()
-            side[e, k] = numbers.setdefault(change(held), len(numbers))
+    # Beside ground that is not overlaid the arcs tell; what an overlaid part has left there is nobody's.
+    told = [[numbers.setdefault(change(h if h not in known else ()), len(numbers)) for h in (a.left, a.right)] for a in arcs]
+    number = np.array([*told, (0, 0)], np.int64)  # the last is that of no arc: nobody
+    by_arc = np.where(overlay.along[:, None], number[overlay.arc], number[overlay.arc][:, ::-1])
+    side = np.where(side == UNKNOWN, by_arc, side)
     rest = {i: a for i, a in coverage.arcs.items() if i not in local}
-    ends = {tuple(p) for a in rest.values() for p in (a.path[0].tolist(), a.path[-1].tolist())}
-    stop = np.array([tuple(p) in ends for p in full.xy.tolist()], np.bool_) if len(full.xy) else np.zeros(0, np.bool_)
-    found = [Arc("", path, a, b) for path, a, b in _arcs(full, side, list(numbers), stop)]
-    heirs = _heirs(overlay, arcs)
+    ends = [end for a in rest.values() for end in (a.path[0], a.path[-1])]
+    stop = _among(full.xy, np.array(ends, np.int64).reshape(-1, 2))
+    found, of = [], []
+    for path, left, right, edges in _arcs(full, side, list(numbers), stop):
+        found.append(Arc("", path, left, right))
+        of.append(edges)
+    length = np.hypot(*(full.xy[full.edge[:, 1]] - full.xy[full.edge[:, 0]]).T.astype(float))
+    names = [a.id for a in arcs]
+    heirs = {id(arc): _inherited(overlay.arc[edges], length[edges], names) for arc, edges in zip(found, of, strict=True)}
     return _named(Coverage(rest), found, local, heirs)
+
+
+def _among(points: Ints, some: Ints) -> NDArray[np.bool_]:
+    """Which points are among some."""
+    both, place = unique_rows(np.concatenate([points, some]))
+    there = np.zeros(len(both), np.bool_)
+    there[place[len(points) :]] = True
+    found: NDArray[np.bool_] = there[place[: len(points)]]
+    return found
 
 
 def _arcs(
     full: Arrangement, side: Ints, holders: Sequence[Holders], stop: NDArray[np.bool_]
-) -> Iterator[tuple[Ints, Holders, Holders]]:
-    """Paths with their sides, from edges whose sides are numbers into `holders`."""
+) -> Iterator[tuple[Ints, Holders, Holders, Ints]]:
+    """Paths with their sides and their edges (in any order), from edges whose sides are numbers into `holders`."""
     keep = np.flatnonzero(side[:, 0] != side[:, 1])
     edge = full.edge[keep]
     order, back, at = chains(edge, stop)
@@ -346,7 +357,7 @@ def _arcs(
         left, right = side[keep[order[s]]].tolist()
         if back[s]:
             left, right = right, left
-        yield _directed(path, holders[left], holders[right])
+        yield (*_directed(path, holders[left], holders[right]), keep[order[s:t]])
 
 
 def _directed(path: Ints, left: Holders, right: Holders) -> tuple[Ints, Holders, Holders]:
@@ -355,27 +366,16 @@ def _directed(path: Ints, left: Holders, right: Holders) -> tuple[Ints, Holders,
         return (path, left, right) if tuple(path[0]) < tuple(path[-1]) else (path[::-1].copy(), right, left)
     ring = path[:-1]
     ring = np.roll(ring, -int(np.lexsort(ring.T[::-1])[0]), axis=0)
-    x, y = (ring - ring[0]).T.astype(object)
-    if sum(x * np.roll(y, -1) - y * np.roll(x, -1)) < 0:
+    if twice_areas(ring, np.arange(len(ring)), np.array([0, len(ring)]))[0] < 0:
         ring, left, right = np.roll(ring[::-1], 1, axis=0), right, left
     return np.concatenate([ring, ring[:1]]), left, right
-
-
-def _heirs(overlay: _Overlay, arcs: Sequence[Arc]) -> dict[tuple[int, int, int, int], str]:
-    """Which arc ran along each noded edge, by the edge's ends."""
-    xy = overlay.full.xy
-    found = {}
-    for e in np.flatnonzero(overlay.arc >= 0).tolist():
-        a, b = overlay.full.edge[e]
-        found[(*xy[a].tolist(), *xy[b].tolist())] = arcs[overlay.arc[e]].id
-    return found
 
 
 def _named(
     rest: Coverage,
     found: Iterable[Arc],
     old: Mapping[str, Arc],
-    heirs: Mapping[tuple[int, int, int, int], str] | None = None,
+    heirs: Mapping[int, Sequence[str]] | None = None,
 ) -> Coverage:
     """Ids: an arc that says what an old one said is that arc; of the pieces of an old one the longest keeps its id; others
     are named by what they say."""
@@ -388,7 +388,7 @@ def _named(
             left.append(arc)
     given: dict[int, str] = {}
     for n, arc in sorted(enumerate(left), key=lambda pair: (-_length(pair[1].path), pair[0])):
-        for id_ in _inherited(arc, heirs or {}):
+        for id_ in (heirs or {}).get(id(arc), ()):
             if id_ not in arcs and id_ not in given.values():
                 given[n] = id_
                 break
@@ -398,14 +398,10 @@ def _named(
     return Coverage(arcs)
 
 
-def _inherited(arc: Arc, heirs: Mapping[tuple[int, int, int, int], str]) -> list[str]:
-    """Ids of arcs that ran along this one, those of the greatest length first."""
-    along: dict[str, float] = {}
-    for p, q in zip(arc.path[:-1].tolist(), arc.path[1:].tolist(), strict=True):
-        id_ = heirs.get((*min(p, q), *max(p, q)))
-        if id_ is not None:
-            along[id_] = along.get(id_, 0.0) + float(np.hypot(q[0] - p[0], q[1] - p[1]))
-    return sorted(along, key=lambda i: (-along[i], i))
+def _inherited(of: Ints, length: NDArray[np.float64], names: Sequence[str]) -> list[str]:
+    """Ids of the arcs that ran along a path, the longest way first. `of`: whose number each of its edges has, -1 none."""
+    along = np.bincount(of[of >= 0], length[of >= 0], minlength=len(names))
+    return [names[n] for n in sorted(np.flatnonzero(along).tolist(), key=lambda n: (-along[n], names[n]))]
 
 
 def _touched(index: ArcIndex, shape: Any) -> set[Holders]:
@@ -426,8 +422,10 @@ def _box(path: Ints) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def _lines(paths: Iterable[Ints]) -> Any:
-    return shapely.MultiLineString([p.tolist() for p in paths])
+def _lines(paths: Sequence[Ints]) -> Any:
+    number = np.repeat(np.arange(len(paths)), [len(p) for p in paths])
+    lines: Any = shapely.linestrings(np.concatenate(paths).astype(float), indices=number)
+    return shapely.multilinestrings(lines)
 
 
 def _length(path: Ints) -> float:

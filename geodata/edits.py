@@ -438,7 +438,11 @@ def edit_of(said: Mapping[str, Any]) -> Edit:
 
 def row_said(row: Row) -> dict[str, Any]:
     """A row as JSON, its ground as WKT of whole millimetres."""
-    return {**row.said, "ground": None if row.ground is None else shapely.to_wkt(row.ground, rounding_precision=0, trim=True)}
+    said = row.stored._asdict()
+    said |= {k: None if said[k] is None else said[k].isoformat() for k in ("since", "until")}
+    said["accuracy_m"] = None if row.accuracy_m is None else repr(row.accuracy_m)
+    said["ground"] = None if row.ground is None else shapely.to_wkt(row.ground, rounding_precision=0, trim=True)
+    return said
 
 
 def row_of(said: Mapping[str, Any]) -> Row:
@@ -446,7 +450,7 @@ def row_of(said: Mapping[str, Any]) -> Row:
     since, until = (datetime.fromisoformat(said[k]) if said.get(k) else None for k in ("since", "until"))
     accuracy = said.get("accuracy_m")
     ground = None if not said.get("ground") else shapely.normalize(shapely.from_wkt(said["ground"]))
-    plain = {k: said.get(k, "") for k in ("code", "name", "document", "source", "licence", "datum")}
+    plain = {k: said.get(k) or "" for k in ("code", "name", "document", "source", "licence", "datum")}
     return Row(
         LayerName(said["layer"]), ground=ground, facts=said.get("facts", {}), since=since, until=until,
         accuracy_m=None if accuracy is None else float(accuracy), **plain,

@@ -7,20 +7,19 @@ machine and in every database.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
 
 from geodata.build import Gathered
 from geodata.compile import Ground
+from geodata.db.hashing import feature_hash, version_hash
 from routing.errors import JieguanError
 from routing.ground.certificate import claim_of, said_of, squad_of
 from routing.ground.noding import MM
@@ -91,6 +90,23 @@ class TwoRowsOneCode(JieguanError):
     en = "The layer {layer} has the code {code!r} twice from the same instant on, and nobody can tell the rows apart. Change one."
 
 
+class Stored(NamedTuple):
+    """A row as the database keeps it: the ground as bytes, nothing said as None."""
+
+    layer: str
+    code: str
+    name: str | None
+    since: datetime | None
+    until: datetime | None
+    source: str | None
+    licence: str | None
+    datum: str | None
+    accuracy_m: float | None
+    document: str | None
+    facts: dict[str, Any]
+    ground: bytes | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """One dated fact of a layer. `ground`: whole millimetres of the work CRS, in normal form; None where it has none."""
@@ -119,37 +135,21 @@ class Row:
         return None if self.ground is None else shapely.to_wkb(self.ground, byte_order=1, flavor="iso", output_dimension=2)
 
     @property
-    def hash(self) -> str:
-        """Content hash of everything the row says."""
-        return hashlib.sha256(canonical(self.said).encode()).hexdigest()
+    def stored(self) -> Stored:
+        """As the database keeps it."""
+        return Stored(
+            self.layer.value, self.code, self.name or None, self.since, self.until, self.source or None, self.licence or None,
+            self.datum or None, self.accuracy_m, self.document or None, dict(self.facts), self.wkb,
+        )
 
     @property
-    def said(self) -> dict[str, Any]:
-        """All of it as plain values, the ground as its hash."""
-        wkb = self.wkb
-        return {
-            "layer": self.layer.value,
-            "code": self.code,
-            "name": self.name,
-            "facts": dict(self.facts),
-            "since": None if self.since is None else self.since.isoformat(),
-            "until": None if self.until is None else self.until.isoformat(),
-            "document": self.document,
-            "source": self.source,
-            "licence": self.licence,
-            "datum": self.datum,
-            "accuracy_m": None if self.accuracy_m is None else repr(float(self.accuracy_m)),
-            "ground": None if wkb is None else hashlib.sha256(wkb).hexdigest(),
-        }
+    def hash(self) -> str:
+        """Content hash of everything the row says."""
+        return feature_hash(self.stored)
 
     def holds_at(self, moment: datetime) -> bool:
         """Half-open, as every period."""
         return (self.since is None or self.since <= moment) and (self.until is None or moment < self.until)
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces; numbers as Python writes them."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def on_grid(shape: Any) -> Any:
@@ -169,12 +169,18 @@ def in_metres(ground: Any) -> Any:
     return None if ground is None else shapely.transform(ground, lambda xy: xy / MM)
 
 
+def row_in(stored: Any) -> Row:
+    """The row of what a database kept (a `Stored`, or anything with its fields)."""
+    ground = None if stored.ground is None else shapely.from_wkb(stored.ground)
+    return Row(
+        LayerName(stored.layer), stored.code, stored.facts, ground, stored.name or "", stored.since, stored.until,
+        stored.document or "", stored.source or "", stored.licence or "", stored.datum or "", stored.accuracy_m,
+    )
+
+
 def content_hash(rows: Iterable[Row], settings: Settings) -> str:
-    """The name of a map version: over the hashes of its rows, in order of their keys, and the settings."""
-    digest = hashlib.sha256(canonical(settings_said(settings)).encode())
-    for row in sorted(rows, key=lambda r: (r.key, r.hash)):
-        digest.update(f"\n{row.layer}\0{row.code}\0{row.hash}".encode())
-    return digest.hexdigest()
+    """The name of a map version: over its rows and settings."""
+    return version_hash(((r.layer.value, r.code, r.hash) for r in rows), settings.work_crs, settings_said(settings))
 
 
 def settings_said(settings: Settings) -> dict[str, Any]:
@@ -240,11 +246,16 @@ def _claim_row(claim: Claim, ground: Any) -> Row:
         claim.id.partition(":")[2] or claim.id,
         facts | ({"accuracy_m": repr(facts["accuracy_m"])} if facts.get("accuracy_m") is not None else {}),
         on_grid(ground),
-        since=claim.period.since,
-        until=claim.period.until,
+        since=_utc(claim.period.since),
+        until=_utc(claim.period.until),
         document=claim.document,
         name=str(said.get("name", "")),
     )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """One spelling for one instant, so that it hashes alike wherever the row was written."""
+    return None if moment is None else moment.astimezone(UTC)
 
 
 def _squad_row(squad: Squad, duty: bool) -> Row:

@@ -175,7 +175,7 @@ def write_proposal(path: str | Path, layer: Layer, proposal: Proposal) -> Path:
 def _flaws(facts: LayerFacts) -> Iterator[tuple[Flaw, Issue]]:
     for kind, flaws in (("overlap", facts.overlaps), ("gap", facts.gaps)):
         for flaw in flaws:
-            yield flaw, issue_of(flaw, kind, facts)
+            yield flaw, issue_of(flaw, kind, facts.called(flaw.features))
 
 
 def _crossed(facts: LayerFacts) -> set[int]:

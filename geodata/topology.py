@@ -121,14 +121,14 @@ def overlap(facts: LayerFacts) -> Iterator[Issue]:
     """Pairs of squads on one ground of more than LEAST_M2."""
     for flaw in facts.overlaps:
         if flaw.area_m2 > LEAST_M2:
-            yield issue_of(flaw, "overlap", facts)
+            yield issue_of(flaw, "overlap", facts.called(flaw.features))
 
 
 def gap(facts: LayerFacts) -> Iterator[Issue]:
     """Enclosed ground of nobody, of more than LEAST_M2. With an extent given, only inside it."""
     for flaw in facts.gaps:
         if flaw.area_m2 > LEAST_M2 and not flaw.eye:
-            yield issue_of(flaw, "gap", facts)
+            yield issue_of(flaw, "gap", facts.called(flaw.features))
 
 
 def sliver(facts: LayerFacts) -> Iterator[Issue]:
@@ -136,10 +136,10 @@ def sliver(facts: LayerFacts) -> Iterator[Issue]:
     for kind, flaws in (("overlap", facts.overlaps), ("gap", facts.gaps)):
         for flaw in flaws:
             if flaw.area_m2 <= LEAST_M2 and not flaw.eye:
-                yield issue_of(flaw, kind, facts)
+                yield issue_of(flaw, kind, facts.called(flaw.features))
 
 
-def issue_of(flaw: Flaw, kind: str, facts: LayerFacts) -> Issue:
+def issue_of(flaw: Flaw, kind: str, who: tuple[str, ...]) -> Issue:
     """An overlap or gap, or the sliver it is, as a finding."""
     small = flaw.area_m2 <= LEAST_M2
     severity = Severity.ERROR if flaw.width_m >= STANDING_M else Severity.WARNING
@@ -147,7 +147,6 @@ def issue_of(flaw: Flaw, kind: str, facts: LayerFacts) -> Issue:
         severity = Severity.WARNING if flaw.width_m > GRID_M else Severity.NOTE
     thin = "thin" if flaw.width_m < STANDING_M else "wide"
     said = {"kind": kind if small else thin, "pieces": flaw.pieces}
-    who = facts.called(flaw.features)
     return Issue("sliver" if small else kind, severity, who, flaw.place, flaw.area_m2, flaw.width_m, said)
 
 
