@@ -157,18 +157,18 @@ class ArcIndex:
         self._numbers: dict[str, int] = {}
         self._ids: list[str] = []
         self._arcs: dict[str, Arc] = dict(coverage.arcs)
-        rows = ((self._number(a.id), _box(a.path), None) for a in coverage.arcs.values())
+        rows = ((self._number(a.id), box_of(a.path), None) for a in coverage.arcs.values())
         self._tree = rtree.index.Index(rows) if coverage.arcs else rtree.index.Index()
 
     def move(self, coverage: Coverage) -> None:
         """Follow to another coverage: only arcs that differ are touched."""
         for id_, arc in list(self._arcs.items()):
             if coverage.arcs.get(id_) is not arc:
-                self._tree.delete(self._number(id_), _box(arc.path))
+                self._tree.delete(self._number(id_), box_of(arc.path))
                 del self._arcs[id_]
         for id_, arc in coverage.arcs.items():
             if id_ not in self._arcs:
-                self._tree.insert(self._number(id_), _box(arc.path))
+                self._tree.insert(self._number(id_), box_of(arc.path))
                 self._arcs[id_] = arc
 
     def near(self, box: tuple[float, float, float, float], within: float = NEAR_MM) -> list[Arc]:
@@ -381,7 +381,7 @@ def _named(
     are named by what they say."""
     same = {arc.key: arc for arc in old.values()}
     arcs, left = dict(rest.arcs), []
-    for arc in sorted(found, key=lambda a: (a.path[0].tolist(), len(a.path), a.path.tolist())):
+    for arc in sorted(found, key=lambda a: (a.path[0].tolist(), len(a.path), a.path.tobytes())):
         if (was := same.get(arc.key)) is not None:
             arcs[was.id] = was
         else:
@@ -417,7 +417,8 @@ def _numbered(held: Iterable[Holders]) -> tuple[dict[Holders, int], Ints]:
     return numbers, np.array(each, np.int64)
 
 
-def _box(path: Ints) -> tuple[float, float, float, float]:
+def box_of(path: Ints) -> tuple[float, float, float, float]:
+    """Bounds, mm."""
     (x0, y0), (x1, y1) = path.min(0).tolist(), path.max(0).tolist()
     return x0, y0, x1, y1
 

@@ -8,7 +8,7 @@ again. A test holds the outcome of every edit against a run from scratch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geodata.arcs import Arc, ArcIndex, Coverage, ground_of, located, metres
+from geodata.arcs import Arc, ArcIndex, Coverage, box_of, ground_of, located, metres
 from geodata.topology import check, issue_of
+from geodata.topology_edges import FACING, NEAR_M, TOUCH_M
 from geodata.topology_facts import Flaw, inscribed, layer_facts
 from geodata.topology_issue import Issue
+from routing.ground.noding import MM, Ints
 
 NEIGHBOUR_MM = 1000.0
 """No check of two features looks farther than half a metre."""
@@ -42,30 +44,96 @@ class Checks:
 
 def checks_of(coverage: Coverage, index: ArcIndex, roster: Iterable[str] | None = None) -> Checks:
     """All findings, from scratch."""
-    return _checked(None, coverage, index, set(coverage.codes()), roster)
+    return _checked(None, coverage, index, set(coverage.codes()), (), roster)
 
 
 def rechecked(before: Checks, coverage: Coverage, index: ArcIndex, roster: Iterable[str] | None = None) -> Checks:
     """The findings after edits: `index` is where `coverage` is."""
     old = before.coverage.arcs
-    differ = [a for i, a in old.items() if coverage.arcs.get(i) is not a]
-    differ += [a for i, a in coverage.arcs.items() if old.get(i) is not a]
-    return _checked(before, coverage, index, {c for a in differ for c in a.holders}, roster)
+    gone = [a for i, a in old.items() if coverage.arcs.get(i) is not a]
+    new = [a for i, a in coverage.arcs.items() if old.get(i) is not a]
+    return _checked(before, coverage, index, {c for a in (*gone, *new) for c in a.holders}, new, roster)
 
 
 def _checked(
-    before: Checks | None, coverage: Coverage, index: ArcIndex, changed: set[str], roster: Iterable[str] | None
+    before: Checks | None,
+    coverage: Coverage,
+    index: ArcIndex,
+    changed: set[str],
+    new: Sequence[Arc],
+    roster: Iterable[str] | None,
 ) -> Checks:
     outlines = _outlines(coverage)
-    near = {c for code in changed for a in outlines.get(code, ()) for b in index.near(_box(a), NEIGHBOUR_MM) for c in b.holders}
-    some = sorted((near | changed) & outlines.keys())
     grounds = {} if before is None else {c: g for c, g in before.grounds.items() if c not in changed}
     grounds |= {code: ground_of(outlines[code]) for code in sorted(changed & outlines.keys())}
-    facts = layer_facts(some, [grounds[code] for code in some], roster=roster)
-    found = [i for i in check(facts) if not _of_gap(i) and changed & set(i.features)]
+    own = sorted(changed & outlines.keys())
+    if before is not None and _plain(before, changed, [a for c in own for a in outlines[c]]) and not _crowded(index, new):
+        found = check(layer_facts(own, [grounds[code] for code in own], roster=roster), but=("unmatched_edge",))
+    else:
+        near = {c for code in own for a in outlines[code] for b in index.near(box_of(a.path), NEIGHBOUR_MM) for c in b.holders}
+        some = sorted((near | changed) & outlines.keys())
+        found = check(layer_facts(some, [grounds[code] for code in some], roster=roster))
+    mine = [i for i in found if not _of_gap(i) and changed & set(i.features)]
     kept = [] if before is None else [i for i in before.issues if not _of_gap(i) and not changed & set(i.features)]
     gaps, measured = _gaps(coverage, index, {} if before is None else before.gaps)
-    return Checks(coverage, tuple(sorted((*kept, *found, *gaps), key=_order)), measured, grounds)
+    return Checks(coverage, tuple(sorted((*kept, *mine, *gaps), key=_order)), measured, grounds)
+
+
+def _plain(before: Checks, changed: set[str], outline: Sequence[Arc]) -> bool:
+    """No changed feature shares ground with another, or had a finding that names another."""
+    alone = all(len(a.left) < 2 and len(a.right) < 2 for a in outline)
+    return alone and not any(len(i.features) > 1 and changed & set(i.features) and not _of_gap(i) for i in before.issues)
+
+
+def _crowded(index: ArcIndex, new: Sequence[Arc]) -> bool:
+    """Does an arc that is new come so near to a line that it does not meet, that `unmatched_edge` may have something to say?"""
+    around = {b.id: b for a in new for b in index.near(box_of(a.path), NEIGHBOUR_MM)}
+    if not around:
+        return False
+    mine, others = _segments(new), _segments(list(around.values()))
+    rim = [a for a in new if not a.left or not a.right]
+    return _lone(mine[:, :2], others) or _lone(others[:, :2], mine) or _facing(rim, list(around.values()))
+
+
+def _segments(arcs: Sequence[Arc]) -> Ints:
+    """(n, 4) mm."""
+    return np.concatenate([np.concatenate([a.path[:-1], a.path[1:]], 1) for a in arcs])
+
+
+def _tree(segments: Ints) -> shapely.STRtree:
+    lines: Any = shapely.linestrings(segments.reshape(-1, 2, 2).astype(float))
+    return shapely.STRtree(lines)
+
+
+def _lone(points: Ints, segments: Ints) -> bool:
+    """Is a point within TOUCH_M of the inside of a segment?"""
+    reach = TOUCH_M * MM
+    low, high = segments.reshape(-1, 2).min(0) - reach, segments.reshape(-1, 2).max(0) + reach
+    points = points[((points >= low) & (points <= high)).all(1)]
+    tree = _tree(segments)
+    at, of = tree.query(shapely.points(points.astype(float)), predicate="dwithin", distance=reach)
+    start, way = segments[of, :2].astype(float), (segments[of, 2:] - segments[of, :2]).astype(float)
+    length = np.hypot(*way.T)
+    along = ((points[at] - start) * way).sum(1) / length
+    return bool(((along > reach) & (length - along > reach)).any())
+
+
+def _facing(rim: Sequence[Arc], around: Sequence[Arc]) -> bool:
+    """Does an outer edge face one of somebody else's, within NEAR_M? Outer edges have their holders on one side only."""
+    beside = [a for a in around if not a.left or not a.right]
+    for arc in rim:
+        others = [a for a in beside if a.holders != arc.holders]
+        if not others:
+            continue
+        one, other = _segments([arc]), _segments(others)
+        tree = _tree(other)
+        lines: Any = shapely.linestrings(one.reshape(-1, 2, 2).astype(float))
+        i, j = tree.query(lines, predicate="dwithin", distance=NEAR_M * MM)
+        a, b = (v[:, 2:] - v[:, :2] for v in (one[i].astype(float), other[j].astype(float)))
+        cosine = (a * b).sum(1) / (np.hypot(*a.T) * np.hypot(*b.T))
+        if (np.abs(cosine) > -FACING).any():  # arcs run either way, so the sign tells nothing
+            return True
+    return False
 
 
 def _of_gap(issue: Issue) -> bool:
@@ -116,8 +184,3 @@ def _edges(polygon: Any) -> Iterable[frozenset[tuple[float, ...]]]:
     for ring in (polygon.exterior, *polygon.interiors):
         xy = [tuple(map(int, p)) for p in ring.coords]
         yield from map(frozenset, pairwise(xy))
-
-
-def _box(arc: Arc) -> tuple[float, float, float, float]:
-    (x0, y0), (x1, y1) = arc.path.min(0).tolist(), arc.path.max(0).tolist()
-    return x0, y0, x1, y1

@@ -13,7 +13,7 @@ millimetre grid on which decisions are made: rounding moves a line by 0.71 mm at
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,12 @@ GRID_M = 0.002
 """Two grid steps: rounding to the millimetre alone can make an overlap or gap of this width."""
 
 
-def check(facts: LayerFacts) -> tuple[Issue, ...]:
-    """All findings: errors first, then in the order of CHECKS, the largest first. The order of features changes nothing."""
-    found = [(issue, n) for n, (_, one) in enumerate(CHECKS) for issue in one(facts)]
+def check(facts: LayerFacts, but: Container[str] = ()) -> tuple[Issue, ...]:
+    """All findings: errors first, then in the order of CHECKS, the largest first. The order of features changes nothing.
+
+    `but`: checks to leave out, by the code of their findings.
+    """
+    found = [(issue, n) for n, (code, one) in enumerate(CHECKS) if code not in but for issue in one(facts)]
     rank = {severity: n for n, severity in enumerate(Severity)}
 
     def order(pair: tuple[Issue, int]) -> tuple[Any, ...]:
