@@ -3,30 +3,27 @@
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from api.console import err, lang_now, out, print_json, progress, say, speak
 from api.demo import CASES, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
 from api.usecases.route_file import How, PointFile, Summary, reasons_json, route_file
-from api.words import STEPS, direction, language, step_words, word
+from api.words import STEPS, direction, language, step_words
 from geodata.build import MapFiles, build, gather, open_map, sources_of
-from geodata.compile import silent
 from geodata.crs import parse_crs, system, to_wgs84, to_work
 from geodata.proposal import Limits, Proposal, propose, write_proposal
 from geodata.times import read_instant, zone_named
 from geodata.topology import STANDING_M
 from geodata.written import replace_file
-from routing.errors import JieguanError, Lang
+from routing.errors import JieguanError
 from routing.explain import Explanation, compass, explain
 from routing.ground.verify import load, verify
 from routing.jurisdiction import JurisdictionMap
@@ -34,11 +31,6 @@ from routing.ladder import LADDER
 from routing.model import Category, Location
 from routing.route import CAP_M
 
-LANG: Lang = "zh-CN"
-"""Chosen once, in `main`."""
-
-out = Console()
-err = Console(stderr=True)
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="app")
 
 Opt = typer.Option
@@ -49,11 +41,6 @@ JsonOption = Annotated[bool, Opt("--json", help="json")]
 class BadPoint(JieguanError):
     zh = "--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。"
     en = "--at-point {value!r} is not LON,LAT. For example 113.617,34.868."
-
-
-def say(key: str, **facts: object) -> str:
-    """A sentence in the chosen language."""
-    return word(key, LANG, **facts)
 
 
 def _with(of: type, *shared: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -107,7 +94,7 @@ def route(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    with _progress(as_json) as step:
+    with progress(as_json) as step:
         on, notes = _map(files, map_file, step)
         how = How(files.zone_m, margin_cap_m, workers, reasons, prefix)
         done = route_file(on, source, out_file, how, _now, step)
@@ -129,7 +116,7 @@ def explain_(
     lang: LangOption = None,
 ) -> None:
     lon, lat = _lon_lat(at_point)
-    with _progress(as_json) as step:
+    with progress(as_json) as step:
         on, notes = _map(files, map_file, step)
     x, y = to_work([lon], [lat], system(None, datum), parse_crs(on.settings.work_crs, "--work-crs"))
     moment = read_instant(at, zone_named(files.timezone), "--at") if at else _now()
@@ -138,7 +125,7 @@ def explain_(
         on, place, Category(category) if category else None, moment, case=case, zone_m=files.zone_m
     )
     if as_json:
-        _print_json(_explained(found))
+        print_json(_explained(found))
         return
     _print_notes(notes)
     _print_explanation(found)
@@ -154,7 +141,7 @@ def check_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    with _progress(as_json) as step:
+    with progress(as_json) as step:
         found = check_layer(layer, options, _now, step)
     proposal = None
     if propose_to is not None:
@@ -162,7 +149,7 @@ def check_(
         proposal = propose(found.layer, found.facts, found.issues, found.of, found.work.crs, limits=limits)
         table = write_proposal(propose_to, found.layer, proposal)
     if as_json:
-        _print_json({**_checked(found), "proposal": None if proposal is None else _proposed(proposal, propose_to)})
+        print_json({**_checked(found), "proposal": None if proposal is None else _proposed(proposal, propose_to)})
     else:
         _print_notes(found.notes)
         _print_issues(found)
@@ -181,7 +168,7 @@ def compile_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    with _progress(as_json) as step:
+    with progress(as_json) as step:
         built = build(files, step)
         replace_file(out_file, built.data)
     on = built.map
@@ -196,7 +183,7 @@ def compile_(
     }
     findings = verify(load(out_file))
     if as_json:
-        _print_json({**facts, "proven": not findings, "notes": [n.text(LANG) for n in built.gathered.notes]})
+        print_json({**facts, "proven": not findings, "notes": [n.text(lang_now()) for n in built.gathered.notes]})
     else:
         _print_notes(built.gathered.notes)
         out.print(say("compiled", **facts), highlight=False)
@@ -217,12 +204,12 @@ def verify_(
     sources = list(sources_of(gather(files))) if files.territories or files.townships else None
     findings = verify(compiled, sources)
     if as_json:
-        told = [{"check": f.check, "what": f.what, "text": f.text(LANG), "place": f.place} for f in findings]
-        _print_json({"proven": not findings, "faithful": None if sources is None else not findings, "findings": told})
+        told = [{"check": f.check, "what": f.what, "text": f.text(lang_now()), "place": f.place} for f in findings]
+        print_json({"proven": not findings, "faithful": None if sources is None else not findings, "findings": told})
     elif findings:
         out.print(say("unproven", count=len(findings)), highlight=False)
         for finding in findings:
-            out.print("  " + finding.text(LANG), highlight=False, markup=False)
+            out.print("  " + finding.text(lang_now()), highlight=False, markup=False)
     else:
         out.print(say("proven") + ("" if sources is None else " " + say("faithful")), highlight=False)
     if findings:
@@ -231,9 +218,9 @@ def verify_(
 
 @app.command(help="ladder")
 def ladder(as_json: JsonOption = False, lang: LangOption = None) -> None:
-    rows = [(i, step, *step_words(step, LANG)) for i, (step, _) in enumerate(LADDER, 1)]
+    rows = [(i, step, *step_words(step, lang_now())) for i, (step, _) in enumerate(LADDER, 1)]
     if as_json:
-        _print_json([{"number": i, "step": step.value, "name": name, "when": when} for i, step, name, when in rows])
+        print_json([{"number": i, "step": step.value, "name": name, "when": when} for i, step, name, when in rows])
         return
     table = Table(show_lines=False)
     for heading in ("#", say("step"), "", say("when")):
@@ -253,31 +240,31 @@ def demo(
 ) -> None:
     from api.demo.make import commands, make_demo, read_me
 
-    with _progress(as_json) as step:
+    with progress(as_json) as step:
         made = make_demo(Path(out_dir), cases, seed, _now, step)
     if as_json:
         lon, lat = made.at
         example = {**asdict(made.example), "lon": lon, "lat": lat}
-        _print_json({**asdict(made.summary), "notes": [], "folder": out_dir, "example": example, "commands": commands(made)})
+        print_json({**asdict(made.summary), "notes": [], "folder": out_dir, "example": example, "commands": commands(made)})
         return
     _print_summary(replace(made.summary, notes=()), (), as_json)
     out.print()
-    out.print(read_me(made, LANG), highlight=False, markup=False, soft_wrap=True)
+    out.print(read_me(made, lang_now()), highlight=False, markup=False, soft_wrap=True)
 
 
 def main(argv: list[str] | None = None) -> None:
     """The entry point: choose the language, run, and turn bad input into a sentence and exit status 2."""
-    global LANG  # noqa: PLW0603 - chosen once per process, before anything is printed
     words = sys.argv[1:] if argv is None else argv
-    LANG = language(words)
+    speak(language(words))
     command = typer.main.get_command(app)
     _translate(command)
     try:
         command(args=words, prog_name="jieguan")
     except JieguanError as error:
         if "--json" in words:
-            _print_json({"error": type(error).__name__, "text": error.text(LANG), "facts": {k: str(v) for k, v in error.facts.items()}})
-        err.print(say("error", text=error.text(LANG)), highlight=False, markup=False)
+            facts = {k: str(v) for k, v in error.facts.items()}
+            print_json({"error": type(error).__name__, "text": error.text(lang_now()), "facts": facts})
+        err.print(say("error", text=error.text(lang_now())), highlight=False, markup=False)
         sys.exit(2)
 
 
@@ -312,31 +299,15 @@ def _lon_lat(text: str) -> tuple[float, float]:
     return lon, lat
 
 
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on the error stream, where somebody looks; nothing where a machine does."""
-    if quiet or not err.is_terminal:
-        yield silent
-        return
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=err, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda stage, done, of: bar.update(task, description=say("stage_" + stage), completed=done, total=of)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))  # noqa: T201 - this is the output
-
-
 def _print_notes(notes: Any) -> None:
     for note in notes:
-        err.print(say("assumed", text=note.text(LANG)), highlight=False, markup=False)
+        err.print(say("assumed", text=note.text(lang_now())), highlight=False, markup=False)
 
 
 def _print_summary(done: Summary, notes: Any, as_json: bool) -> None:
     if as_json:
-        told = [n.text(LANG) for n in (*notes, *done.notes)]
-        _print_json({**asdict(done), "notes": told})
+        told = [n.text(lang_now()) for n in (*notes, *done.notes)]
+        print_json({**asdict(done), "notes": told})
         return
     _print_notes((*notes, *done.notes))
     table = Table(title=say("t_route"), title_justify="left")
@@ -346,7 +317,7 @@ def _print_summary(done: Summary, notes: Any, as_json: bool) -> None:
         table.add_column(heading, justify="right")
     for step in STEPS:
         if n := done.steps[step.value]:
-            table.add_row(step.value, step_words(step, LANG)[0], f"{n:,}", f"{n / done.rows:.1%}")
+            table.add_row(step.value, step_words(step, lang_now())[0], f"{n:,}", f"{n / done.rows:.1%}")
     table.add_section()
     for key, n in (("rows", done.rows), ("doubtful", done.doubtful), ("assisted", done.assisted)):
         table.add_row(say(key), "", f"{n:,}", f"{n / done.rows:.1%}")
@@ -364,7 +335,7 @@ SHOWN = 12
 def _print_issues(found: Checked) -> None:
     severities = [i.severity.value for i in found.issues]
     for fit in found.fits:
-        out.print(fit.text(LANG), highlight=False, markup=False)
+        out.print(fit.text(lang_now()), highlight=False, markup=False)
     if not found.issues:
         out.print(say("issues_none"))
         return
@@ -376,7 +347,7 @@ def _print_issues(found: Checked) -> None:
         kind = issue.severity.value, issue.code
         told[kind] = told.get(kind, 0) + 1
         if told[kind] <= SHOWN:
-            table.add_row(say(issue.severity.value + "_"), issue.code, issue.text(LANG))
+            table.add_row(say(issue.severity.value + "_"), issue.code, issue.text(lang_now()))
     for (severity, code), count in told.items():
         if count > SHOWN:
             table.add_row(say(severity + "_"), code, say("more", count=count - SHOWN, code=code))
@@ -400,12 +371,12 @@ def _checked(found: Checked) -> dict[str, Any]:
                 "lonlat": _lonlat(i.place, found),
                 "area_m2": i.area_m2,
                 "width_m": i.width_m,
-                "text": i.text(LANG),
+                "text": i.text(lang_now()),
             }
             for i in found.issues
         ],
-        "fits": [fit.text(LANG) for fit in found.fits],
-        "notes": [n.text(LANG) for n in found.notes],
+        "fits": [fit.text(lang_now()) for fit in found.fits],
+        "notes": [n.text(lang_now()) for n in found.notes],
     }
 
 
@@ -448,7 +419,7 @@ def _print_explanation(found: Explanation) -> None:
     for i, reason in enumerate(decision.reasons, 1):
         text = say("found", claims=", ".join(reason.found)) if reason.found else say("found_nothing")
         decides = reason is decision.reasons[-1]
-        row = (str(i), reason.step.value, step_words(reason.step, LANG)[0], text + (say("chose") if decides else ""))
+        row = (str(i), reason.step.value, step_words(reason.step, lang_now())[0], text + (say("chose") if decides else ""))
         table.add_row(*row, style="bold" if decides else None)
     out.print(table)
     lines = [say("answer", squad=decision.squad)]
@@ -459,9 +430,9 @@ def _print_explanation(found: Explanation) -> None:
     lines.append(_change_words(found))
     if found.question is not None:
         one, two = found.question.options
-        sides = {"one": direction(compass(one.bearing), LANG), "two": direction(compass(two.bearing), LANG)}
+        sides = {"one": direction(compass(one.bearing), lang_now()), "two": direction(compass(two.bearing), lang_now())}
         lines.append(say("answer_question", **sides, one_squad=one.squad, two_squad=two.squad))
-    out.print(" ".join(lines) if LANG == "en" else "".join(lines), highlight=False, markup=False)
+    out.print(" ".join(lines) if lang_now() == "en" else "".join(lines), highlight=False, markup=False)
     pin = decision.pin
     out.print(say("map_version", version=pin.map_version, rules=pin.rules_version), highlight=False)
 
@@ -470,7 +441,7 @@ def _change_words(found: Explanation) -> str:
     change = found.change
     if change is None:
         return say("answer_far", cap=f"{found.decision.margin_m:g}")
-    bearing = direction(compass(change.bearing), LANG)
+    bearing = direction(compass(change.bearing), lang_now())
     if change.distance_m < 0.01:
         return say("answer_on_line", bearing=bearing, squad=change.squad)
     return say("answer_change", distance=f"{change.distance_m:.2f}", bearing=bearing, squad=change.squad)
