@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from api.cli_db import db
 from api.console import err, lang_now, out, print_json, progress, say, speak
 from api.demo import CASES, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
@@ -36,6 +37,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 Opt = typer.Option
 LangOption = Annotated[str | None, Opt("--lang", help="lang")]
 JsonOption = Annotated[bool, Opt("--json", help="json")]
+
+app.add_typer(db, name="db")
 
 
 class BadPoint(JieguanError):

@@ -262,6 +262,41 @@ WORDS: dict[str, tuple[str, str]] = {
     "error_": ("错误", "error"),
     "warning_": ("警告", "warning"),
     "note_": ("提示", "note"),
+    "db": (
+        "地图数据库:建立、升级、复制、备份、检查(内嵌文件 *.db,或 PostgreSQL + PostGIS)",
+        "the map store's database: make, upgrade, copy, back up, check (an embedded file *.db, or PostgreSQL with PostGIS)",
+    ),
+    "db_url": (
+        "数据库:文件 city.db,或 postgresql://用户@主机/库名",
+        "the database: a file city.db, or postgresql://user@host/name",
+    ),
+    "db_init": ("建立数据库(已建立则不改动)", "make a database (one that is there is left as it is)"),
+    "db_work_crs": (
+        "工作坐标系(米),如 EPSG:4547;界线按它的毫米保存,以后不可更改",
+        "the work CRS in metres, such as EPSG:4547; borders are kept in its millimetres, and it cannot be changed later",
+    ),
+    "db_upgrade": ("把数据库结构升级到本程序的版本", "bring a database to the schema of this program"),
+    "db_copy": (
+        "把整个数据库复制到另一处(内嵌与 PostgreSQL 互通),并以行数和哈希证明",
+        "copy a whole database to another (embedded or PostgreSQL, either way), proven by counts and hashes",
+    ),
+    "db_source": ("来源数据库", "the database to copy from"),
+    "db_destination": ("目标数据库,须为空", "the database to copy to; it must be empty"),
+    "db_backup": ("把数据库备份为一个独立文件;服务可照常运行", "back a database up into a file of its own; the service may go on"),
+    "db_backup_path": ("备份文件 *.db,须尚不存在", "the backup file *.db, which must not exist yet"),
+    "db_check": (
+        "检查数据库:文件、索引、引用、约束、全部哈希与生效期",
+        "check a database: file, index, references, invariants, all hashes and periods",
+    ),
+    "db_ready": ("数据库 {url} 已就绪,工作坐标系 {work_crs}。", "The database {url} is ready; its work CRS is {work_crs}."),
+    "db_current": ("结构已是 {needed},无需升级。", "The schema is {needed} already; nothing to do."),
+    "db_upgraded": ("结构已由 {found} 升级到 {needed}。", "The schema was {found} and now is {needed}."),
+    "db_copied": (
+        "{rows} 行已由 {source} 复制到 {destination},两处逐表行数与哈希一致:",
+        "{rows} rows copied from {source} to {destination}; counts and hashes of every table agree:",
+    ),
+    "db_sound": ("未发现问题。", "Sound: nothing found."),
+    "db_unsound": ("发现 {count} 处问题:", "{count} findings:"),
     "bad_point": (
         "--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。",
         "--at-point {value!r} is not LON,LAT. For example 113.617,34.868.",

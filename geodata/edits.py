@@ -130,6 +130,18 @@ class Indexes:
         return self._of[layer]
 
 
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """(layer, code or arc) of what an edit changes, and of what it merely rests on."""
+
+    changes: frozenset[tuple[str, str]]
+    rests: frozenset[tuple[str, str]] = frozenset()
+
+    def clash(self, other: Touch) -> frozenset[tuple[str, str]]:
+        """Where two edits cannot be made in either order: nowhere, if neither changes what the other rests on."""
+        return (self.changes & (other.changes | other.rests)) | (self.rests & other.changes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """One change of a draft."""
@@ -140,8 +152,8 @@ class Edit:
         """The draft after it. Raises a JieguanError where it cannot be made; then nothing has changed."""
         raise NotImplementedError
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
-        """(layer, code or arc) of what it rests on: two edits that share none of it can be made in either order."""
+    def touches(self, draft: Draft) -> Touch:
+        """What it changes and what it rests on."""
         raise NotImplementedError
 
     def said(self) -> dict[str, Any]:
@@ -194,7 +206,7 @@ class MoveBorder(OfCoverage):
         coverage = self.coverage(draft)
         return self.replaced(draft, reshaped(coverage, at.of(draft, self.layer), {self.arc: _ints(self.path)}))
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
+    def touches(self, draft: Draft) -> Touch:
         return _beside(self.layer, draft, [self.arc])
 
 
@@ -213,7 +225,7 @@ class MoveNode(OfCoverage):
             raise NoSuchNode(layer=self.layer, at=[v / 1000 for v in self.node])
         return self.replaced(draft, reshaped(coverage, at.of(draft, self.layer), paths))
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
+    def touches(self, draft: Draft) -> Touch:
         return _beside(self.layer, draft, [a.id for a in self._arcs(draft)])
 
     def _arcs(self, draft: Draft) -> list[Any]:
@@ -245,14 +257,14 @@ class HandOver(OfCoverage):
             return tuple(sorted((set(held) - set(self.of)) | {self.to})) if set(held) & set(self.of) else held
 
         index = at.of(draft, self.layer)
-        _check_meets(index, piece, self.layer)
+        _check_meets(draft, at, piece, self.layer)
         after = relabelled(coverage, index, piece, change)
         if after.arcs == coverage.arcs:
             raise NothingChanges(who=self.to)
         return _with_row(self.replaced(draft, after), self.layer, self.to, self.name)
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
-        return _near_piece(self.layer, draft, self.piece) | {(self.layer, self.to)}
+    def touches(self, draft: Draft) -> Touch:
+        return _near_piece(self.layer, draft, self.piece, self.to, *self.of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +292,8 @@ class Split(OfCoverage):
         after = relabelled(coverage, at.of(draft, self.layer), piece, change)
         return _with_row(self.replaced(draft, after), self.layer, self.new, self.name, like=self.code)
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
-        return _units(self.layer, draft, self.code) | {(self.layer, self.new)}
+    def touches(self, draft: Draft) -> Touch:
+        return _units(self.layer, draft, self.code, self.new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +312,7 @@ class Merge(OfCoverage):
         rows = {k: r for k, r in made.rows.items() if not (k[0] == self.layer and k[1] in gone and r.until is None)}
         return replace(made, rows=rows)
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
+    def touches(self, draft: Draft) -> Touch:
         return _units(self.layer, draft, *self.codes, self.into)
 
 
@@ -333,7 +345,7 @@ class RedrawBorder(OfCoverage):
             coverage = relabelled(coverage, at.of(moved, self.layer), piece, change)
         return coverage
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
+    def touches(self, draft: Draft) -> Touch:
         return _units(self.layer, draft, *self.between)
 
 
@@ -376,8 +388,9 @@ class ReplaceGround(OfCoverage):
                     area=f"{shapely.area(part) / 1e6:.3g}", at=where, code=self.code, near=", ".join(sorted(near)) or "-"
                 )
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
-        return _near_piece(self.layer, draft, self.piece) | _units(self.layer, draft, self.code)
+    def touches(self, draft: Draft) -> Touch:
+        near, own = _near_piece(self.layer, draft, self.piece), _units(self.layer, draft, self.code)
+        return Touch(near.changes | own.changes, near.rests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,8 +410,8 @@ class PutRow(Edit):
             row = replace(row, ground=there.ground)
         return replace(draft, rows={**draft.rows, row.key: row})
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
-        return frozenset({(str(self.row["layer"]), str(self.row["code"]))})
+    def touches(self, draft: Draft) -> Touch:
+        return Touch(frozenset({(str(self.row["layer"]), str(self.row["code"]))}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -418,8 +431,8 @@ class RemoveRow(Edit):
             raise WouldEmpty(who=self.code)
         return replace(draft, rows={k: r for k, r in draft.rows.items() if k != key})
 
-    def touches(self, draft: Draft) -> frozenset[tuple[str, str]]:
-        return frozenset({(self.layer, self.code)})
+    def touches(self, draft: Draft) -> Touch:
+        return Touch(frozenset({(self.layer, self.code)}))
 
 
 KINDS: Mapping[str, type[Edit]] = {
@@ -550,11 +563,17 @@ def rings_of(shape: Any) -> tuple[tuple[Path, ...], ...]:
     )
 
 
-def _check_meets(index: ArcIndex, piece: Any, layer: str) -> None:
-    at = shapely.get_coordinates(piece)[0]
-    x0, y0, x1, y1 = shapely.bounds(piece).tolist()
-    if not index.near((x0, y0, x1, y1)) and located(index, at) == ():
-        raise PieceOutside(layer=layer, at=(at / 1000).tolist())
+def _check_meets(draft: Draft, at: Indexes, piece: Any, layer: str) -> None:
+    """Some of the piece must lie on ground that the draft knows, whichever its layer."""
+    first, box = shapely.get_coordinates(piece)[0], _bounds(piece)
+    indexes = [at.of(draft, name) for name in draft.coverages]
+    if not any(index.near(box) or located(index, first) for index in indexes):
+        raise PieceOutside(layer=layer, at=(first / 1000).tolist())
+
+
+def _bounds(shape: Any) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = shapely.bounds(shape).tolist()
+    return x0, y0, x1, y1
 
 
 def _with_end(path: Ints, at: tuple[int, int], to: tuple[int, int]) -> Ints:
@@ -563,21 +582,22 @@ def _with_end(path: Ints, at: tuple[int, int], to: tuple[int, int]) -> Ints:
     return out
 
 
-def _beside(layer: str, draft: Draft, arcs: Iterable[str]) -> frozenset[tuple[str, str]]:
+def _beside(layer: str, draft: Draft, arcs: Iterable[str], *codes: str) -> Touch:
+    """Arcs change; whose ground they part, it rests on."""
     coverage = draft.coverages.get(layer, Coverage({}))
     held = {c for i in arcs if i in coverage.arcs for c in coverage.arcs[i].holders}
-    return frozenset((layer, name) for name in (*arcs, *held))
+    return Touch(frozenset((layer, i) for i in arcs), frozenset((layer, c) for c in (*held, *codes)))
 
 
-def _units(layer: str, draft: Draft, *codes: str) -> frozenset[tuple[str, str]]:
+def _units(layer: str, draft: Draft, *codes: str) -> Touch:
     coverage = draft.coverages.get(layer, Coverage({}))
-    return frozenset((layer, name) for code in codes for name in (code, *(a.id for a in coverage.outline(code))))
+    return Touch(frozenset((layer, name) for code in codes for name in (code, *(a.id for a in coverage.outline(code)))))
 
 
-def _near_piece(layer: str, draft: Draft, piece: tuple[tuple[Path, ...], ...]) -> frozenset[tuple[str, str]]:
+def _near_piece(layer: str, draft: Draft, piece: tuple[tuple[Path, ...], ...], *codes: str) -> Touch:
     coverage = draft.coverages.get(layer, Coverage({}))
-    x0, y0, x1, y1 = shapely.bounds(shapely.MultiPoint([p for rings in piece for p in rings[0]])).tolist()
-    return _beside(layer, draft, [a.id for a in coverage.arcs.values() if _meet(a.path, (x0, y0), (x1, y1))])
+    x0, y0, x1, y1 = _bounds(shapely.MultiPoint([p for rings in piece for p in rings[0]]))
+    return _beside(layer, draft, [a.id for a in coverage.arcs.values() if _meet(a.path, (x0, y0), (x1, y1))], *codes)
 
 
 def _meet(path: Ints, low: tuple[float, float], high: tuple[float, float]) -> bool:

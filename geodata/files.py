@@ -16,6 +16,7 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
+from geodata.db.guard import refuse_live
 from geodata.intake import (
     LIMITS,
     BadGeometry,
@@ -140,6 +141,7 @@ def listed(names: list[str]) -> str:
 def read_table(spec: str | Path, limits: Limits = LIMITS) -> Table:
     """`FILE` or `FILE::LAYER`, with or without geometry. Raises an error that names the file and the way out."""
     path, layer = split_spec(spec)
+    refuse_live(path)
     kind = format_of(path, limits)
     parts = list(parts_of(path).values()) if kind is Format.SHAPEFILE else [path]
     seal = digest(parts)

@@ -32,12 +32,12 @@ from routing.ground.verify_keeper import (
 )
 from routing.ground.verify_nearest import check_nearest
 from routing.ground.verify_plane import Edges, Plane, check_extent, check_plane, plane_of
-from routing.ground.verify_read import Compiled, NotAMap, Plate, assemble, load, seal_of
+from routing.ground.verify_read import Compiled, NotAMap, Plate, assemble, load, loaded, seal_of
 from routing.ground.verify_source import Source, check_facts, check_source
 
 __all__ = [
     "SENTENCES", "Check", "Compiled", "Finding", "NotAMap", "Place", "Plate", "Source",
-    "assemble", "faithful", "load", "seal_of", "verify", "verify_file",
+    "assemble", "faithful", "load", "loaded", "seal_of", "verify", "verify_file",
 ]
 
 Planes = list[tuple[Plane, Edges]]

@@ -7,6 +7,7 @@ only (so memory is bounded by the size of the file), no pickle, and no entry tha
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import re
@@ -141,6 +142,16 @@ def load(path: str, *, limit_bytes: int = MAX_BYTES) -> Compiled:
         raise
     except FileNotFoundError as reason:
         raise MapMissing(path=name) from reason
+    except DAMAGED as reason:
+        raise NotAnArchive(path=name, reason=str(reason)) from reason
+
+
+def loaded(data: bytes, name: str = "(memory)") -> Compiled:
+    """The map in the bytes of a file; errors as of `load`."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive: return assemble(_read(archive, name, len(data)), name)
+    except JieguanError:
+        raise
     except DAMAGED as reason:
         raise NotAnArchive(path=name, reason=str(reason)) from reason
 

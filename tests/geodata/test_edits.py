@@ -174,7 +174,7 @@ def test_a_border_may_not_be_moved_across_a_third_party() -> None:
     arc = between(BASE, "u00", "u01")
     path = arc.path.copy()
     path[1:-1, 0] += 1_500_000
-    with pytest.raises(BorderCrossed, match="of u(02|11) at"):
+    with pytest.raises(BorderCrossed, match=r"of u(02|11) at"):
         made(MoveBorder(layer="township", arc=arc.id, path=tuple(map(tuple, path.tolist()))))
     path = arc.path + 1
     with pytest.raises(EndsMoved):
@@ -386,8 +386,9 @@ def test_edits_go_onto_another_base_or_are_refused_with_the_reason() -> None:
     assert held == (edits[1],)
     assert [(r.number, type(r.why)) for r in refused] == [(0, UnknownArc)]
     assert named(now) == named(replayed(other, [edits[1]]))
-    assert not edits[0].touches(BASE) & edits[1].touches(BASE)
-    assert edits[0].touches(BASE) & bent(mine, 1).touches(BASE)
+    assert not edits[0].touches(BASE).clash(edits[1].touches(BASE))
+    assert edits[0].touches(BASE).clash(bent(mine, 1).touches(BASE))
+    assert edits[0].touches(BASE).clash(Merge(layer="township", codes=("u00",), into="u10").touches(BASE))
 
 
 def test_a_draft_shows_the_base_rows_where_nothing_was_touched() -> None:
