@@ -64,21 +64,7 @@ def test_the_copy_itself_is_sound(copy: Path, compiled: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", MUTANTS, ids=[m.name for m in MUTANTS], indirect=True)
-def test_a_planted_fault_is_tried(copy: Path, planted: Mutant, seen: dict[str, bool]) -> None:
+def test_a_planted_fault_is_seen(copy: Path, planted: Mutant) -> None:
     done = run(copy, KERNELS if planted.in_kernel else RULES, compiled=not planted.in_kernel)
     assert done.returncode in (0, 1), done.stdout
-    seen[planted.name] = done.returncode == 1
-
-
-@pytest.mark.slow
-def test_planted_faults_are_seen(seen: dict[str, bool]) -> None:
-    """At least twenty of each kind; whoever survives is named, for the next test to be written."""
-    alive = [name for name, caught in seen.items() if not caught]
-    print(f"\n{len(seen) - len(alive)} of {len(seen)} planted faults are seen; alive: {alive or 'none'}")
-    assert len(seen) - len(alive) >= 20
-
-
-@pytest.fixture(scope="session")
-def seen() -> dict[str, bool]:
-    """Whether each fault tried so far made a test fail."""
-    return {}
+    assert done.returncode == 1, "no test sees this fault: write the one that does"
