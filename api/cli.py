@@ -1,10 +1,8 @@
 """The command line: parse, call one use case, print. Exit status 0 good, 1 findings, 2 bad input."""
 
-import inspect
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +11,8 @@ import typer
 from rich.table import Table
 
 from api.cli_db import db
+from api.cli_history import practice, replay, whatif
+from api.cli_options import JsonOption, LangOption, with_fields
 from api.console import err, lang_now, out, print_json, progress, say, speak
 from api.demo import CASES, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
@@ -35,10 +35,11 @@ from routing.route import CAP_M
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="app")
 
 Opt = typer.Option
-LangOption = Annotated[str | None, Opt("--lang", help="lang")]
-JsonOption = Annotated[bool, Opt("--json", help="json")]
 
 app.add_typer(db, name="db")
+app.command(name="whatif", help="whatif")(whatif)
+app.command(name="replay", help="replay")(replay)
+app.command(name="practice", help="practice")(practice)
 
 
 class BadPoint(JieguanError):
@@ -46,44 +47,9 @@ class BadPoint(JieguanError):
     en = "--at-point {value!r} is not LON,LAT. For example 113.617,34.868."
 
 
-def _with(of: type, *shared: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command an option for each field of a frozen value, and hand it the value as one argument.
-
-    `shared` fields are arguments of the command itself (or options of another value) and are only passed on.
-    """
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        parameters = {n: p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for n, p in inspect.signature(command).parameters.items()}
-        name = next(n for n, p in parameters.items() if p.annotation is of)
-        del parameters[name]
-        mine = [f.name for f in fields(of) if f.name not in shared]
-        for field in fields(of):
-            if field.name in mine:
-                option = Annotated[TYPES[str(field.type)], Opt("--" + field.name.replace("_", "-"), help=field.name)]
-                parameters[field.name] = inspect.Parameter(
-                    field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=option
-                )
-
-        def call(**given: Any) -> Any:
-            passed = {k: given[k] for k in shared if k in given}
-            value = of(**{k: given.pop(k) for k in mine}, **passed)
-            return command(**{name: value}, **given)
-
-        call.__name__, call.__doc__ = command.__name__, command.__doc__
-        ordered = sorted(parameters.values(), key=lambda p: p.default is not inspect.Parameter.empty)
-        call.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
-        call.__annotations__ = {p.name: p.annotation for p in ordered}
-        return call
-
-    return decorate
-
-
-TYPES: dict[str, Any] = {"str": str, "str | None": str | None, "float": float, "float | None": float | None}
-
-
 @app.command(help="route")
-@_with(PointFile, "points", "timezone")
-@_with(MapFiles)
+@with_fields(PointFile, "points", "timezone")
+@with_fields(MapFiles)
 def route(
     source: PointFile,
     files: MapFiles,
@@ -105,7 +71,7 @@ def route(
 
 
 @app.command(name="explain", help="explain")
-@_with(MapFiles)
+@with_fields(MapFiles)
 def explain_(
     files: MapFiles,
     at_point: Annotated[str, Opt("--at-point", metavar="LON,LAT", help="at_point")],
@@ -135,7 +101,7 @@ def explain_(
 
 
 @app.command(name="check", help="check")
-@_with(CheckFile)
+@with_fields(CheckFile)
 def check_(
     options: CheckFile,
     layer: Annotated[str, typer.Argument(help="layer", metavar="LAYER")],
@@ -164,7 +130,7 @@ def check_(
 
 
 @app.command(name="compile", help="compile")
-@_with(MapFiles)
+@with_fields(MapFiles)
 def compile_(
     files: MapFiles,
     out_file: Annotated[str, Opt("--out", help="out")],
@@ -196,7 +162,7 @@ def compile_(
 
 
 @app.command(name="verify", help="verify")
-@_with(MapFiles)
+@with_fields(MapFiles)
 def verify_(
     files: MapFiles,
     map_file: Annotated[str, typer.Argument(help="map_file", metavar="MAP")],

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.cli_options import JsonOption, LangOption
 from api.console import lang_now, out, print_json, say
 from api.words import word
 from geodata.db.copying import CopyReport, backup, check, copy
@@ -13,8 +14,6 @@ from geodata.db.schema import initialise, upgrade
 db = typer.Typer(no_args_is_help=True, help="db")
 
 Url = Annotated[str, typer.Argument(help="db_url", metavar="URL")]
-JsonOption = Annotated[bool, typer.Option("--json", help="json")]
-LangOption = Annotated[str | None, typer.Option("--lang", help="lang")]
 
 
 @db.command(name="init", help="db_init")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from api import words_whatif
 from api.words import word
 from geodata.compile import Progress as Told
 from geodata.compile import silent
@@ -33,7 +34,7 @@ def lang_now() -> Lang:
 
 def say(key: str, **facts: object) -> str:
     """A sentence in the chosen language."""
-    return word(key, lang_now(), **facts)
+    return words_whatif.say(key, lang_now(), **facts) if key in words_whatif.WORDS else word(key, lang_now(), **facts)
 
 
 @contextmanager

@@ -262,6 +262,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "error_": ("错误", "error"),
     "warning_": ("警告", "warning"),
     "note_": ("提示", "note"),
+    "whatif_db": ("地图数据库;此时 DRAFT 是其中草案的编号", "the map store's database; DRAFT is then the id of a draft in it"),
+    "practice": (
+        "从处理记录看界线:线边案件实际由谁处理,哪些地点宜订协议(只提建议,不改派单)。",
+        "What records say about a border: who handled the cases beside it, and where an agreement would fit (proposals only).",
+    ),
+    "practice_recorded": ("记录实际处理中队的列", "the column of the squad that finally handled each case"),
+    "practice_since": ("现行界线自何日起有效,例如 2015-01-01", "the day from which these lines hold, such as 2015-01-01"),
+    "practice_out": ("把建议写到这个文件(.gpkg .geojson)", "write the proposals to this file (.gpkg .geojson)"),
+    "stage_practice": ("分析记录", "reading the records"),
     "db": (
         "地图数据库:建立、升级、复制、备份、检查(内嵌文件 *.db,或 PostgreSQL + PostGIS)",
         "the map store's database: make, upgrade, copy, back up, check (an embedded file *.db, or PostgreSQL with PostGIS)",
