@@ -166,13 +166,19 @@ def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Measured]) 
         polygons = np.empty(len(new), object)
         polygons[:] = [metres(shapes[n]) for n in new]
         width, place = inscribed(polygons)
-        measured |= {outline[n]: (float(polygons[k].area), float(width[k]), place[k]) for k, n in enumerate(new)}
+        measured |= {outline[n]: (_area_m2(shapes[n]), float(width[k]), place[k]) for k, n in enumerate(new)}
     issues = []
     for shape, key in zip(shapes, outline, strict=True):
         area, width_m, at = measured[key]
         who = tuple(sorted({c for edge in _edges(shape) for c in beside.get(edge, ())}))
         issues.append(issue_of(Flaw((), (), area, width_m, at, 1), "gap", who))
     return issues, measured
+
+
+def _area_m2(shape: Any) -> float:
+    """Of whole millimetres, from a corner of its own: far from the origin a float loses the square centimetres."""
+    corner = shapely.bounds(shape)[:2]
+    return float(shapely.area(shapely.transform(shape, lambda xy: xy - corner))) / 1e6
 
 
 def _free(index: ArcIndex, polygon: Any) -> bool:

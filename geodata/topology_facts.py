@@ -168,6 +168,7 @@ def inscribed(polygons: Geometries) -> tuple[Floats, list[Place]]:
     By bisection of the greatest inward buffer that leaves something, between area / perimeter and the circle of equal
     area. GEOS's own maximum_inscribed_circle takes longer on slivers and is off by half at its default tolerance.
     """
+    polygons = shapely.normalize(polygons)  # buffers depend a little on where a ring starts
     low = shapely.area(polygons) / shapely.length(polygons)
     high = np.sqrt(shapely.area(polygons) / np.pi) * WIDTH_PRECISION
     core = np.array(polygons, object)
