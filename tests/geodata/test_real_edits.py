@@ -7,6 +7,7 @@ after every `PROVE`-th (each takes seconds on such layers), and after the last.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,14 @@ def local(of: Draft, layer: str, rng: np.random.Generator, step: int) -> Any:
     return type(edit)(**{**{k: getattr(edit, k) for k in edit.__slots__ if hasattr(edit, k)}, "layer": layer})
 
 
+def staffed(rows: tuple[Row, ...]) -> list[Row]:
+    """With a squad for every unit that a split has made."""
+    there = {r.code for r in rows if r.layer is LayerName.SQUAD}
+    wanted = {str(r.facts["squad"]) for r in rows if r.layer is LayerName.TERRITORY} - there
+    pattern = next(r for r in rows if r.layer is LayerName.SQUAD)
+    return [*rows, *(replace(pattern, code=c, facts={**pattern.facts, "code": c, "duty": False}) for c in sorted(wanted))]
+
+
 def worth(issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
     return tuple(i for i in issues if i.code != "sliver" or (i.area_m2 or 0.0) > DUST_M2)
 
@@ -91,7 +100,7 @@ def run(rows: tuple[Row, ...], settings: Settings, layer: str, count: int, agree
             assert told(worth(checks.issues)) == told(worth(anew))
             agreed += 1
         if done % prove == 0 or done == count:
-            version_of(state.features(), settings)
+            version_of(staffed(state.features()), settings)
             proven += 1
     assert done == count
     assert content_hash(replayed(base, edits).features(), settings) == content_hash(state.features(), settings)
