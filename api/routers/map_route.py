@@ -1,0 +1,23 @@
+"""Who is responsible here, now? Nothing is kept of the question."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.routers.asked import In, Of, StrictRoute
+from api.schemas.map_route import Place
+from api.usecases import map_route as use
+
+router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["route"])
+
+
+@router.post("/route", summary="The responsible squad under the version in force")
+def route(of: Of, body: Place, lang: In) -> dict[str, Any]:
+    return use.decide(of, use.Asking(**body.model_dump()), lang)
+
+
+@router.post("/explain", summary="... with what would change the answer, and the question that would settle a doubt")
+def explain(of: Of, body: Place, lang: In) -> dict[str, Any]:
+    return use.why(of, use.Asking(**body.model_dump()), lang)

@@ -1,0 +1,28 @@
+"""What is sent to ask who is responsible."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from api.schemas.map_rows import CategoryCode
+from api.schemas.strict import Code, Instant, Line, Number, Strict
+
+
+class Place(Strict):
+    """Degrees in `datum` (wgs84, cgcs2000, gcj02, bd09); `error_m`: the radius in which the true place lies."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"lon": 113.617123, "lat": 34.868456, "datum": "gcj02", "category": "GB30428:0501"}]},
+    )
+
+    lon: Annotated[Number, Field(ge=-180, le=180)]
+    lat: Annotated[Number, Field(ge=-90, le=90)]
+    datum: Line = "wgs84"
+    error_m: Annotated[Number, Field(ge=0, le=100_000)] = 0.0
+    category: CategoryCode | None = None
+    at: Instant | None = None
+    found_by: Code | None = None
+    case: Code | None = None

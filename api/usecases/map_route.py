@@ -1,0 +1,118 @@
+"""Who is responsible for a place, under the version in force, read in the question's own transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from api.usecases.map_features import MapStore
+from api.usecases.route_file import _bounds
+from api.words import step_words
+from geodata import store
+from geodata.crs import NotDegrees, System, parse_crs, parse_datum, to_wgs84
+from geodata.points import LatLonSwapped, PointColumns, locate
+from routing.errors import JieguanError, Lang
+from routing.explain import Change, Question, explain
+from routing.jurisdiction import JurisdictionMap
+from routing.model import Category, Decision, Location, SquadCode
+from routing.route import complaint, route
+
+
+class NoPlace(JieguanError):
+    zh = "坐标 lon={lon}、lat={lat} 不是本图范围内的地点({why})。请核对经纬度次序、小数点和基准(datum)。"
+    en = "lon={lon}, lat={lat} is no place on this map ({why}). Check the order of the two, their decimals and the datum."
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A place (degrees in `datum`), and what a decision depends on beside it. `at` None: now."""
+
+    lon: float
+    lat: float
+    datum: str = "wgs84"
+    error_m: float = 0.0
+    category: str | None = None
+    at: datetime | None = None
+    found_by: str | None = None
+    case: str | None = None
+
+
+def decide(of: MapStore, asking: Asking, lang: Lang) -> dict[str, Any]:
+    """The decision. Raises NothingInForce, UnknownDatum, NoPlace."""
+    version, on, at = _map(of, asking)
+    one = complaint(
+        on, _place(on, asking), _category(asking), at, found_by=_squad(asking), case=asking.case
+    )
+    return {"version": version, "at": at.isoformat(), "decision": decision_told(route(on, one).decision(0), lang)}
+
+
+def why(of: MapStore, asking: Asking, lang: Lang) -> dict[str, Any]:
+    """The decision with what would change it and, in doubt, the one question. Raises as `decide`."""
+    version, on, at = _map(of, asking)
+    found = explain(on, _place(on, asking), _category(asking), at, found_by=_squad(asking), case=asking.case)
+    return {
+        "version": version, "at": at.isoformat(), "decision": decision_told(found.decision, lang),
+        "change": None if found.change is None else _change_told(found.change, on),
+        "question": None if found.question is None else _question_told(found.question),
+    }  # fmt: skip
+
+
+def decision_told(decision: Decision, lang: Lang) -> dict[str, Any]:
+    """A decision as plain values, its steps named in a language."""
+    return {
+        "squad": decision.squad, "assist": list(decision.assist), "step": decision.step.value,
+        "step_name": step_words(decision.step, lang)[0], "doubtful": decision.doubtful,
+        "margin_m": round(decision.margin_m, 3), "runner_up": decision.runner_up, "township": decision.township,
+        "reasons": [
+            {
+                "step": r.step.value, "step_name": step_words(r.step, lang)[0], "found": list(r.found), "chosen": r.chosen,
+            }
+            for r in decision.reasons
+        ],
+        "pin": {"map": decision.pin.map_version, "rules_version": decision.pin.rules_version},
+    }  # fmt: skip
+
+
+def _map(of: MapStore, asking: Asking) -> tuple[str, JurisdictionMap, datetime]:
+    at = of.now() if asking.at is None else asking.at
+    with of.db.reading() as session:
+        version = store.in_force(session, at).version
+        return version, of.maps.of(session, version), at
+
+
+def _place(on: JurisdictionMap, asking: Asking) -> Location:
+    """The place in metres; few decimals widen its error. Raises UnknownDatum, NoPlace."""
+    datum = parse_datum(asking.datum, "datum")
+    columns = {"lon": np.array([asking.lon]), "lat": np.array([asking.lat])}
+    of = PointColumns("lon", "lat", System(None, datum), asking.error_m)
+    try:
+        found = locate(columns, of, parse_crs(on.settings.work_crs), _bounds(on))
+    except (LatLonSwapped, NotDegrees) as error:
+        raise NoPlace(lon=asking.lon, lat=asking.lat, why=type(error).__name__) from error
+    if not found.ok[0]:
+        raise NoPlace(lon=asking.lon, lat=asking.lat, why=found.location_error[0])
+    return Location(float(found.x[0]), float(found.y[0]), float(found.error_m[0]))
+
+
+def _category(asking: Asking) -> Category | None:
+    return None if asking.category is None else Category(asking.category)
+
+
+def _squad(asking: Asking) -> SquadCode | None:
+    return None if asking.found_by is None else SquadCode(asking.found_by)
+
+
+def _change_told(change: Change, on: JurisdictionMap) -> dict[str, Any]:
+    lon, lat = to_wgs84([change.x], [change.y], System(parse_crs(on.settings.work_crs), parse_datum("wgs84")))
+    return {
+        "squad": change.squad, "distance_m": round(change.distance_m, 3), "bearing": round(change.bearing, 1),
+        "lon": round(float(lon[0]), 9), "lat": round(float(lat[0]), 9),
+    }  # fmt: skip
+
+
+def _question_told(question: Question) -> dict[str, Any]:
+    options = [{"squad": o.squad, "bearing": round(o.bearing, 1), "share": o.share} for o in question.options]
+    return {"options": options, "removes": question.removes}
