@@ -66,7 +66,7 @@ def create_app(
 
 
 def of_environment() -> FastAPI:
-    """The application JIEGUAN_DATABASE and JIEGUAN_DEVELOPMENT ask for. Raises NotLoopback only when asked from elsewhere."""
+    """The application JIEGUAN_DATABASE and JIEGUAN_DEVELOPMENT ask for; in development mode it answers this machine only."""
     return create_app(settings.of_environment())
 
 

@@ -136,13 +136,11 @@ def shape_of(geometry: Mapping[str, Any]) -> Any:
 def grid_of(shape: Any, frame: Frame, work_crs: str) -> Any:
     """A shape in a frame -> whole millimetres of the work CRS, as a Row keeps it. Raises NotConvertible, SelfCrossing.
 
-    A shape that is valid and loses that on the grid is as little to be guessed at as one that never was.
+    What is no shape on the grid is refused, whether it was one before or not: nothing is guessed at.
     """
     one = np.empty(1, object)
     one[0] = shapely.transform(shape, lambda xy: xy[:, ::-1]) if frame.north_first else shape
     (moved,) = geometries_to_work(one, frame.system, parse_crs(work_crs), "geometry")
-    if not shapely.is_valid(moved):
-        raise SelfCrossing(reason=str(shapely.is_valid_reason(moved)))
     whole = on_grid(moved)
     if whole is None or not shapely.is_valid(whole):
         raise SelfCrossing(reason="empty" if whole is None else str(shapely.is_valid_reason(whole)))

@@ -24,7 +24,6 @@ from geodata.edits import (
     PutRow,
     RemoveRow,
     ReplaceGround,
-    rebased,
     rings_of,
     row_said,
 )
@@ -176,13 +175,12 @@ def _written(of: MapStore, to: Target, working: Working, edits: Sequence[Edit], 
 
 
 def _added(of: MapStore, to: Target, working: Working, edits: Sequence[Edit]) -> Working:
-    """All of the edits or none. They were made on what `working` is; who touched the same meanwhile goes first."""
+    """All of the edits or none. They were made on what `working` is; who touched the same meanwhile goes first.
+
+    What can be refused comes first; a row behind it is stopped only by somebody who wrote it in this very moment.
+    """
     for edit in edits:
         check_squads(edit, working.now)
-    if len(edits) > 1:
-        _, _, refused = rebased(working.now, edits)
-        if refused:
-            raise refused[0].why
     done: list[int] = []
     seen = working.revision
     try:

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,12 @@ class Crowd:
         self.failed: list[str] = []
         self.took: dict[str, list[float]] = defaultdict(list)
         self.layers: set[tuple[str, str]] = set()
+        self.fresh: list[tuple[str, datetime, datetime]] = []
         self.decided: list[tuple[str, int, str, str]] = []
         self.edits: list[tuple[str, int, str]] = []
         self.conflicts: Counter[str] = Counter()
         self.draft = Person(address, "张三").begin()
-        self.quiet = threading.Event()
-        self.quiet.set()
+        self.pens = threading.Lock(), threading.Lock()
 
     def begun(self) -> None:
         self.end = time.monotonic() + self.seconds
@@ -108,8 +108,10 @@ class Crowd:
     # --- readers ---
 
     def whole(self, who: Person) -> None:
+        began = datetime.now(UTC)
         told = self.asked("layer", lambda: who.get("/ogc/collections/township/items", limit=1000))
         self.layers.add((told["version"], said(told["features"])))
+        self.fresh.append((told["version"], began, datetime.now(UTC)))
 
     def pages(self, who: Person) -> None:
         page = self.asked("page", lambda: who.get("/ogc/collections/township/items", limit=4))
@@ -132,7 +134,13 @@ class Crowd:
         step = [0]
 
         def work(who: Person) -> None:
-            self.quiet.wait(5)  # while a draft is being signed, planners hold their pens: else it is never the same for long
+            with self.pens[n]:
+                move(who)
+            if n == 0 and step[0] % 3 == 1:
+                with self.pens[1]:  # while a draft is signed the other holds his: else it is never the same for long
+                    self.publish(who, self.draft)
+
+        def move(who: Person) -> None:
             draft = self.draft
             arcs = who.get(f"/api/v1/drafts/{draft}/layers/township/arcs")
             arc = next(f for f in arcs["features"] if {tuple(f["properties"][s]) for s in ("left", "right")} == {(a,), (b,)})
@@ -149,10 +157,6 @@ class Crowd:
             else:
                 assert answer.status_code == 409, answer.text
                 self.conflicts[answer.json()["type"].rpartition(":")[2]] += 1
-            if n == 0 and step[0] % 3 == 0:
-                self.quiet.clear()
-                self.publish(who, draft)
-                self.quiet.set()
 
         return work
 
@@ -221,9 +225,9 @@ def check_decisions(url: str, crowd: Crowd) -> None:
 def check_followed(crowd: Crowd, times: list[dict[str, Any]]) -> None:
     """From its instant on, or a second later at most, nobody is answered from the version before."""
     begins = [datetime.fromisoformat(p["valid_from"]) for p in times]
-    for version, _, at, _ in crowd.decided:
-        moment = datetime.fromisoformat(at)
-        last, sure = bisect_right(begins, moment) - 1, bisect_right(begins, moment - SOON) - 1
+    decided = [(version, datetime.fromisoformat(at), datetime.fromisoformat(at)) for version, _, at, _ in crowd.decided]
+    for version, earliest, latest in decided + crowd.fresh:
+        last, sure = bisect_right(begins, latest) - 1, bisect_right(begins, earliest - SOON) - 1
         assert version in {p["version"] for p in times[max(sure, 0) : last + 1]}
 
 

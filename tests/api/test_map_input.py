@@ -76,6 +76,7 @@ TOWNSHIPS, SQUADS = ITEMS.replace("LAYER", "township"), ITEMS.replace("LAYER", "
 REFUSED: dict[str, tuple[str, str, Any, int, str]] = {
     "a drawn piece that crosses itself": ("POST", EDITS, hand(piece=BOWTIE), 422, "SelfCrossing"),
     "a new unit that crosses itself": ("POST", TOWNSHIPS, feature(BOWTIE, code="n"), 422, "SelfCrossing"),
+    "ground of a row that crosses itself": ("POST", EDITS, put("not_served", BOWTIE, **RAIL), 422, "SelfCrossing"),
     "a piece outside the map": ("POST", EDITS, hand(piece=FAR), 422, "PieceOutside"),
     "a new unit outside the map": ("POST", TOWNSHIPS, feature(FAR, code="n"), 422, "PieceOutside"),
     "a ring of three points": ("POST", EDITS, hand(piece=SLIVER), 422, "InvalidRequest"),
@@ -170,12 +171,24 @@ RAW = {
 }
 
 
+TRICKS = {
+    **dict.fromkeys(("NaN", "Infinity", "too great", "digits without end"), "NotFinite"),
+    **dict.fromkeys(("half a surrogate pair", "cut off"), "NotJson"),
+    **dict.fromkeys(("very deep", "deep and whole"), "TooDeep"),
+    "a key twice": "KeyTwice",
+    "NUL": "HiddenCharacters",
+    "not UTF-8": "NotUtf8",
+}
+"""What is wrong with them as JSON; the rest are bad places."""
+
+
 @pytest.mark.parametrize("case", RAW)
 def test_json_with_tricks_is_refused(bench: Bench, case: str) -> None:
     answer = bench.who.http.post("/api/v1/route", content=RAW[case], headers={"Content-Type": "application/json"})
     assert answer.status_code == 422, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert CHINESE.search(answer.json()["detail"])
+    assert answer.json()["type"].rpartition(":")[2] == TRICKS.get(case, "InvalidRequest")
 
 
 def test_a_body_of_another_type_is_refused(bench: Bench) -> None:

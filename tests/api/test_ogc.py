@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -18,8 +20,17 @@ import pytest
 import shapely
 from owslib.ogcapi.features import Features
 
+from api.routers.asked import checked
 from api.routers.ogc import CONFORMS_WRITING
+from api.usecases.map_features import MapStore, Shelves, drawn
+from api.usecases.map_places import frame_named, shape_of
+from api.usecases.map_writes import Given, StaleTag, Target, change
+from geodata.db.engine import open_database
+from geodata.drafts import Desk, EditConflict, Working
+from geodata.edits import Edit, PutRow, row_said
 from geodata.layer import LayerName
+from geodata.store import Maps
+from routing.errors import JieguanError
 from tests.api.live import Person, place, square
 from tests.db.conftest import WORK_CRS
 from tests.db.worlds import city
@@ -181,6 +192,8 @@ def test_boxes_are_read_in_the_order_of_their_system(reading: str) -> None:
     assert codes(bbox=f"{x - 1e-5},{y - 1e-5},0,{x + 1e-5},{y + 1e-5},9") == ["u11"]
     assert codes(bbox="179,-90,-179,90") == []
     assert codes(bbox="100,-90,-179,90") == sorted(GROUNDS)
+    assert codes(bbox="-90,100,90,-179", **{"bbox-crs": EPSG + "4326"}) == sorted(GROUNDS)
+    assert codes(bbox="-90,120,90,-179", **{"bbox-crs": EPSG + "4326"}) == []
     assert codes(bbox="3850000,460000,3855000,465000", **{"bbox-crs": EPSG + "4547"}) == sorted(GROUNDS)
 
 
@@ -341,6 +354,35 @@ def test_a_stale_tag_is_refused_and_nothing_changes(base: str, draft: str) -> No
     wang.refused("PATCH", items(draft, feature="u11"), 422, "BadTag", json={"properties": {"name": "x"}}, headers={"If-Match": "x"})
     assert wang.get(items(draft, feature="u11"))["properties"]["name"] == "改名"
     assert wang.get(f"/api/v1/drafts/{draft}")["revision"] == 1
+
+
+class Interrupted(Desk):
+    """Somebody else renames the unit between the two edits of one request."""
+
+    def add(self, draft: str, edit: Edit, author: str, now: datetime, *, seen: int | None = None, note: str = "") -> Working:
+        if isinstance(edit, PutRow) and author == "张三":
+            row = self.open(draft).now.row("township", "u11")
+            assert row is not None
+            super().add(draft, PutRow(row=row_said(replace(row, name="李四改名"))), "李四", now)
+        return super().add(draft, edit, author, now, seen=seen, note=note)
+
+
+@pytest.mark.parametrize(("tagged", "refusal"), [(False, EditConflict), (True, StaleTag)])
+def test_a_feature_is_written_all_or_nothing(city_url: str, tagged: bool, refusal: type[JieguanError]) -> None:
+    with open_database(city_url) as db:
+        of = MapStore(db, Interrupted(db), Maps(), Shelves(4), lambda: datetime.now(UTC))
+        draft = of.desk.begin("改界", "张三", of.now())
+        row = draft.now.row("township", "u11")
+        assert row is not None
+        given = Given({"name": "张三改名"}, shape_of(square(900, 900, 1300)), frame_named(None, WORK_CRS), partial=True)
+        target = Target(draft.id, LayerName.TOWNSHIP, "张三", row.hash if tagged else None)
+        with pytest.raises(refusal):
+            change(of, target, "u11", given, checked, lost_to="u01")
+        after = of.desk.open(draft.id)
+        assert [e.kind for e in after.log] == ["replace_ground", "put_row", "undo"]
+        assert [r.name for r in drawn(after.now, LayerName.TOWNSHIP) if r.code == "u11"] == ["李四改名"]
+        before, now = ({r.code: r.wkb for r in drawn(d.now, LayerName.TOWNSHIP)} for d in (draft, after))
+        assert before == now
 
 
 def test_a_patch_leaves_what_it_does_not_name(zhang: Person, draft: str) -> None:
