@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import shapely
 
 from geodata.build import Gathered
 from geodata.compile import Ground
-from geodata.db.hashing import feature_hash, version_hash
+from geodata.db.hashing import Content, feature_hash, version_hash
 from routing.errors import JieguanError
 from routing.ground.certificate import claim_of, said_of, squad_of
 from routing.ground.noding import MM
@@ -90,23 +90,6 @@ class TwoRowsOneCode(JieguanError):
     en = "The layer {layer} has the code {code!r} twice from the same instant on, and nobody can tell the rows apart. Change one."
 
 
-class Stored(NamedTuple):
-    """A row as the database keeps it: the ground as bytes, nothing said as None."""
-
-    layer: str
-    code: str
-    name: str | None
-    since: datetime | None
-    until: datetime | None
-    source: str | None
-    licence: str | None
-    datum: str | None
-    accuracy_m: float | None
-    document: str | None
-    facts: dict[str, Any]
-    ground: bytes | None
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """One dated fact of a layer. `ground`: whole millimetres of the work CRS, in normal form; None where it has none."""
@@ -135,9 +118,9 @@ class Row:
         return None if self.ground is None else shapely.to_wkb(self.ground, byte_order=1, flavor="iso", output_dimension=2)
 
     @property
-    def stored(self) -> Stored:
+    def stored(self) -> Content:
         """As the database keeps it."""
-        return Stored(
+        return Content(
             self.layer.value, self.code, self.name or None, self.since, self.until, self.source or None, self.licence or None,
             self.datum or None, self.accuracy_m, self.document or None, dict(self.facts), self.wkb,
         )
@@ -170,7 +153,7 @@ def in_metres(ground: Any) -> Any:
 
 
 def row_in(stored: Any) -> Row:
-    """The row of what a database kept (a `Stored`, or anything with its fields)."""
+    """The row of what a database kept (a `Content`, or anything with its fields)."""
     ground = None if stored.ground is None else shapely.from_wkb(stored.ground)
     return Row(
         LayerName(stored.layer), stored.code, stored.facts, ground, stored.name or "", stored.since, stored.until,

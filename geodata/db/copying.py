@@ -30,7 +30,7 @@ from geodata.db.engine import (
     parse_url,
     require_schema,
 )
-from geodata.db.hashing import feature_hash, version_hash
+from geodata.db.hashing import Content, feature_hash, version_hash
 from geodata.db.schema import prepare
 from geodata.db.shape import from_column, to_column
 from geodata.db.tables import INVARIANTS, TABLES, Feature, Installation, MapVersion, Member, Publication
@@ -368,25 +368,9 @@ def _features(connection: Connection) -> Iterator[Finding]:
 def _name_of(content: Row) -> str | None:
     """None where the content cannot have a name at all."""
     try:
-        return feature_hash(_Content(**content))
+        return feature_hash(Content(**content))
     except JieguanError:
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Content:
-    layer: str
-    code: str
-    name: str | None
-    since: datetime | None
-    until: datetime | None
-    source: str | None
-    licence: str | None
-    datum: str | None
-    accuracy_m: float | None
-    document: str | None
-    facts: dict[str, Any]
-    ground: bytes | None
 
 
 def _versions(session: Session) -> Iterator[Finding]:

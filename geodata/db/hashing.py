@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from geodata.db.both import canonical, instant_text
 
@@ -40,6 +40,23 @@ class Named(Protocol):
     def facts(self) -> Mapping[str, Any]: ...
     @property
     def ground(self) -> bytes | None: ...
+
+
+class Content(NamedTuple):
+    """A feature as a value: nothing said is None."""
+
+    layer: str
+    code: str
+    name: str | None
+    since: datetime | None
+    until: datetime | None
+    source: str | None
+    licence: str | None
+    datum: str | None
+    accuracy_m: float | None
+    document: str | None
+    facts: dict[str, Any]
+    ground: bytes | None
 
 
 def feature_hash(feature: Named) -> str:
