@@ -352,15 +352,24 @@ class Maps:
     def __init__(self, keep: int = 4) -> None:
         self._keep, self._turn = keep, threading.Lock()
         self._maps: OrderedDict[str, JurisdictionMap] = OrderedDict()
+        self._opening: dict[str, threading.Lock] = {}
 
     def of(self, session: Session, version: str) -> JurisdictionMap:
         """The map of a version. Raises UnknownVersion, MapRefused."""
         with self._turn:
-            if version not in self._maps:
-                _known(session, version)
-                data = session.scalars(sa.select(t.Compiled.data).where(t.Compiled.version_hash == version)).one()
-                self._maps[version] = opened(data)
+            if version in self._maps:
+                self._maps.move_to_end(version)
+                return self._maps[version]
+            opening = self._opening.setdefault(version, threading.Lock())
+        with opening:  # who asks for another map does not wait for this one
+            with self._turn:
+                if version in self._maps:
+                    return self._maps[version]
+            _known(session, version)
+            made = opened(session.scalars(sa.select(t.Compiled.data).where(t.Compiled.version_hash == version)).one())
+            with self._turn:
+                self._maps[version] = made
+                self._opening.pop(version, None)
                 while len(self._maps) > self._keep:
                     self._maps.popitem(last=False)
-            self._maps.move_to_end(version)
-            return self._maps[version]
+            return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -30,6 +31,7 @@ from geodata.store import (
     roll_back,
     version_of,
 )
+from routing.jurisdiction import JurisdictionMap
 from tests.db.conftest import NewUrl
 from tests.db.worlds import SETTINGS, city
 
@@ -166,3 +168,40 @@ def test_compiled_maps_are_opened_once(database: Database, first: Version, secon
         assert maps.of(session, first.hash) is maps.of(session, first.hash)
         with pytest.raises(UnknownVersion):
             maps.of(session, second.hash)
+
+
+def test_who_asks_for_one_map_does_not_wait_for_another(
+    database: Database, first: Version, second: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a new map is verified, the one in force goes on answering."""
+    one = publish(database, first, ME, now=NOW)
+    publish(database, second, ME, now=NOW, base=one.id)
+    maps, begun, go_on = store.Maps(), threading.Event(), threading.Event()
+    with database.reading() as session:
+        maps.of(session, first.hash)
+
+    def held(data: bytes) -> JurisdictionMap:
+        begun.set()
+        assert go_on.wait(60)
+        return opened(data)
+
+    opened = store.opened
+    monkeypatch.setattr(store, "opened", held)
+
+    def ask() -> None:
+        with database.reading() as other:
+            maps.of(other, second.hash)
+
+    def again() -> None:
+        with database.reading() as other:
+            maps.of(other, first.hash)
+
+    new, old = threading.Thread(target=ask), threading.Thread(target=again, daemon=True)
+    new.start()
+    assert begun.wait(60)
+    old.start()
+    old.join(30)
+    answered = not old.is_alive()
+    go_on.set()
+    new.join(60)
+    assert answered
