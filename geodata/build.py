@@ -286,11 +286,11 @@ def _grounds_of(one: Sourced[Any], work: pyproj.CRS) -> Geometries:
         return out
     out[has] = geometries_to_work(one.geometry[has], _system(one.origin), work, one.origin.file)
     for i in np.flatnonzero(np.isfinite(one.buffer_m)).tolist():
-        out[i] = _widened(out[i], float(one.buffer_m[i]))
+        out[i] = widened(out[i], float(one.buffer_m[i]))
     return out
 
 
-def _widened(shape: Any, width: float) -> Any:
+def widened(shape: Any, width: float) -> Any:
     """A disc around a point, a band along a line; arcs within ARC_M. Segment by segment: see strips.py."""
     if shapely.get_dimensions(shape) == 0:
         return shapely.buffer(shape, width, quad_segs=arc_steps(width))

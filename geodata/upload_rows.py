@@ -18,7 +18,7 @@ import numpy as np
 import pyproj
 import shapely
 
-from geodata.build import _widened
+from geodata.build import widened
 from geodata.crs import System, check_declared, geometries_to_work, parse_crs, system
 from geodata.db.both import canonical
 from geodata.exporting import (
@@ -305,7 +305,7 @@ class _Sheet:
         kind = int(shapely.get_dimensions(shape))
         if kind not in wanted and not (wide is not None and kind < 2):
             raise GroundOfWrongKind(**facts, kind=shape.geom_type, wanted=", ".join(wanted.values()))
-        return shape if wide is None or kind == 2 else _widened(shape, wide)
+        return shape if wide is None or kind == 2 else widened(shape, wide)
 
     def _width(self, number: int) -> float | None:
         """Metres around a point or to each side of a line, where a column says so."""

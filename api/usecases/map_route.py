@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from api.usecases.map_features import MapStore
-from api.usecases.route_file import _bounds
+from api.usecases.route_file import bounds_of
 from api.words import step_words
 from geodata import store
 from geodata.crs import NotDegrees, System, parse_crs, parse_datum, to_wgs84
@@ -89,7 +89,7 @@ def _place(on: JurisdictionMap, asking: Asking) -> Location:
     columns = {"lon": np.array([asking.lon]), "lat": np.array([asking.lat])}
     of = PointColumns("lon", "lat", System(None, datum), asking.error_m)
     try:
-        found = locate(columns, of, parse_crs(on.settings.work_crs), _bounds(on))
+        found = locate(columns, of, parse_crs(on.settings.work_crs), bounds_of(on))
     except (LatLonSwapped, NotDegrees) as error:
         raise NoPlace(lon=asking.lon, lat=asking.lat, why=type(error).__name__) from error
     if not found.ok[0]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from api.usecases.route_file import NoPoints, PointFile, _field, _groups, _places
+from api.usecases.route_file import NoPoints, PointFile, field_of, groups_of_rows, places_of
 from geodata.compile import Progress, silent
 from geodata.crs import geometries_from_work, parse_crs, system
 from geodata.files import Table, read_table
@@ -152,19 +152,19 @@ def _outcomes(
     """The rows as arrays, and which of them have a time."""
     assert source.at_field is not None
     zone = zone_named(source.timezone)
-    times = read_times(_field(table, source.at_field, "--at-field"), zone)
+    times = read_times(field_of(table, source.at_field, "--at-field"), zone)
     if times.naive:
         notes.append(Note("assumed_zone", {"count": times.naive, "zone": source.timezone}))
     squad = _squads(on, table, recorded)
-    located = _places(on, table, source, notes).located
-    group = _groups(on, table, source, notes)
+    located = places_of(on, table, source, notes).located
+    group = groups_of_rows(on, table, source, notes)
     timed = np.array([error is None for error in times.error], bool)
     return Outcomes(located.x, located.y, times.micros, squad, zone, group), timed
 
 
 def _squads(on: JurisdictionMap, table: Table, recorded: str) -> NDArray[np.int64]:
     """The squad of each row, -1 where the map knows none of that code."""
-    column = _field(table, recorded, "--recorded")
+    column = field_of(table, recorded, "--recorded")
     coded = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
     number: Mapping[str, int] = {str(code): i for code, i in on.squad_number.items()}

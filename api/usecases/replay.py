@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from api.usecases.route_file import How, NoPoints, PointFile, _complaints, _places, reasons_json
+from api.usecases.route_file import How, NoPoints, PointFile, complaints_of, places_of, reasons_json
 from api.words_whatif import say
 from geodata.files import Table, listed, read_table
 from routing.again import History, known
@@ -254,12 +254,12 @@ def _as_routed(table: Table, source: PointFile, how: How) -> Decide:
             table.path, table.name, table.format, table.sha256, table.columns.take(pa.array(rows)), geometry,
             table.geometry_name, table.geometry_at, table.crs, table.notes,
         )  # fmt: skip
-        places = _places(on, part, source, [])
+        places = places_of(on, part, source, [])
 
         def unknown() -> Any:
             raise NoTimeToReplay(version=on.version)
 
-        complaints, _ = _complaints(on, part, source, places, unknown, [])
+        complaints, _ = complaints_of(on, part, source, places, unknown, [])
         routed = route(on, complaints, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
         drawn = np.flatnonzero([s is not None for s in places.shapes]) if len(places.shapes) else np.empty(0, np.int64)
         if len(drawn):

@@ -145,8 +145,8 @@ def route_file(
     check_output(out, table, _names(on, how), how.prefix)
     notes: list[Any] = list(table.notes)
     progress("locate", 1, 4)
-    places = _places(on, table, source, notes)
-    complaints, errors = _complaints(on, table, source, places, now, notes)
+    places = places_of(on, table, source, notes)
+    complaints, errors = complaints_of(on, table, source, places, now, notes)
     progress("route", 2, 4)
     routed = route(on, complaints, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
     rows = np.flatnonzero([s is not None for s in places.shapes]) if len(places.shapes) else np.empty(0, np.int64)
@@ -164,12 +164,12 @@ def _names(on: JurisdictionMap, how: How) -> list[str]:
     return [*COLUMNS, *township, *PINS, *(["reasons"] if how.reasons else []), "location_error"]
 
 
-def _places(on: JurisdictionMap, table: Table, source: PointFile, notes: list[Any]) -> _Places:
+def places_of(on: JurisdictionMap, table: Table, source: PointFile, notes: list[Any]) -> _Places:
     """Every row in metres, however the file says where it is."""
     work = parse_crs(on.settings.work_crs, "--work-crs")
-    named = _named_columns(table, source, notes)
+    named = named_columns(table, source, notes)
     if named is not None:
-        located = locate(_column_dict(table), named, work, _bounds(on), FAR_M)
+        located = locate(_column_dict(table), named, work, bounds_of(on), FAR_M)
         lonlat = _lonlat(located, work)
         notes += located.notes
         return _Places(located, np.empty(0, object), points(lonlat))
@@ -180,7 +180,7 @@ def _places(on: JurisdictionMap, table: Table, source: PointFile, notes: list[An
     if source.error_field is not None:
         at[source.error_field] = table.column(source.error_field, "row")
     columns = PointColumns("x", "y", of, error_m=source.error_m, error_field=source.error_field)
-    located = locate(at, columns, work, _bounds(on), FAR_M)
+    located = locate(at, columns, work, bounds_of(on), FAR_M)
     notes += located.notes
     return _Places(located, shapes, _geometry_wgs84(table, of))
 
@@ -196,7 +196,7 @@ def _shapes(table: Table, of: System, work: pyproj.CRS) -> Objects:
     return out
 
 
-def _named_columns(table: Table, source: PointFile, notes: list[Any]) -> PointColumns | None:
+def named_columns(table: Table, source: PointFile, notes: list[Any]) -> PointColumns | None:
     """Which columns hold the place; None when the file's own geometry does."""
     error_m, error_field = source.error_m, source.error_field
     if source.x or source.y:
@@ -225,7 +225,7 @@ def _column_dict(table: Table) -> dict[str, Any]:
     return {name: table.columns.column(name) for name in table.columns.column_names}
 
 
-def _bounds(on: JurisdictionMap) -> tuple[float, float, float, float] | None:
+def bounds_of(on: JurisdictionMap) -> tuple[float, float, float, float] | None:
     """The box of everything on the map, metres."""
     corners = [np.concatenate([p.faces.xy.min(0), p.faces.xy.max(0)]) for p in on.plates if len(p.faces.xy)]
     if not corners:
@@ -247,7 +247,7 @@ def _geometry_wgs84(table: Table, of: System) -> Objects:
     return out
 
 
-def _complaints(
+def complaints_of(
     on: JurisdictionMap,
     table: Table,
     source: PointFile,
@@ -269,7 +269,7 @@ def _complaints(
     error_m = np.where(np.isfinite(located.error_m), located.error_m, 0.0)
     if len(error_m) and (error_m == error_m[0]).all():
         error_m = error_m[:1]
-    group = _groups(on, table, source, notes)
+    group = groups_of_rows(on, table, source, notes)
     finder = _finders(on, table, source)
     return Complaints(x, located.y, error_m, at, group, finder, _cases(on, table, source, notes)), errors
 
@@ -279,7 +279,7 @@ def _instants(
 ) -> tuple[NDArray[np.int64] | None, Objects | None]:
     zone = zone_named(source.timezone)
     if source.at_field is not None:
-        times = read_times(_field(table, source.at_field, "--at-field"), zone)
+        times = read_times(field_of(table, source.at_field, "--at-field"), zone)
         if times.naive:
             notes.append(Note("assumed_zone", {"count": times.naive, "zone": source.timezone}))
         return times.micros, times.error
@@ -292,19 +292,19 @@ def _instants(
     return np.array([micros(moment)], np.int64), None
 
 
-def _field(table: Table, name: str, option: str) -> Any:
+def field_of(table: Table, name: str, option: str) -> Any:
     there = table.columns.column_names
     if name not in there:
         raise NoSuchField(path=table.spec, option=option, value=name, columns=", ".join(there[:30]))
     return table.columns.column(name)
 
 
-def _groups(
+def groups_of_rows(
     on: JurisdictionMap, table: Table, source: PointFile, notes: list[Any]
 ) -> NDArray[np.int32] | None:
     if source.category_field is None:
         return None
-    coded = _coded(_field(table, source.category_field, "--category-field"))
+    coded = _coded(field_of(table, source.category_field, "--category-field"))
     names = [None if v is None else str(v).strip() for v in coded.dictionary.to_pylist()]
     place = coded.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
     _note_unschemed(on, names, place, notes)
@@ -330,7 +330,7 @@ def _coded(column: Any) -> Any:
 def _finders(on: JurisdictionMap, table: Table, source: PointFile) -> NDArray[np.int32] | None:
     if source.found_by_field is None:
         return None
-    coded = _coded(_field(table, source.found_by_field, "--found-by-field"))
+    coded = _coded(field_of(table, source.found_by_field, "--found-by-field"))
     number: dict[str, int] = {str(code): i for code, i in on.squad_number.items()}
     of = np.array([number.get(str(v), -1) for v in coded.dictionary.to_pylist()] + [-1], np.int32)
     return of[coded.indices.fill_null(len(of) - 1).to_numpy(zero_copy_only=False)]
@@ -346,7 +346,7 @@ def _cases(on: JurisdictionMap, table: Table, source: PointFile, notes: list[Any
         return None
     if source.case_field is None:
         notes.append(Note("case_field", {"field": name}))
-    values = _field(table, name, "--case-field").to_pylist()
+    values = field_of(table, name, "--case-field").to_pylist()
     return np.array([None if v is None else str(v) for v in values], object)
 
 

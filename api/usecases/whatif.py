@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from api.usecases.route_file import How, NoPoints, PointFile, _bounds, _named_columns
+from api.usecases.route_file import How, NoPoints, PointFile, bounds_of, named_columns
 from api.words import step_words
 from api.words_whatif import say
 from geodata.build import open_map
@@ -111,11 +111,11 @@ def warm_start(
     if not len(table):
         raise NoPoints(path=table.spec)
     notes: list[Any] = list(table.notes)
-    named = _named_columns(table, source, notes)
+    named = named_columns(table, source, notes)
     where = system(table.crs, source.datum, "the file's coordinate system", "--datum") if named is None else named
     work = parse_crs(before.settings.work_crs, "--work-crs")
     progress("locate", 1, 4)
-    read = read_history(table, where, work, _bounds(before), _columns(maps, table, source, now, notes))
+    read = read_history(table, where, work, bounds_of(before), _columns(maps, table, source, now, notes))
     warm = known(before, read.history, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
     return Warm(baseline(warm, offices), table, (*notes, *read.notes))
 
