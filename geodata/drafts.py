@@ -212,7 +212,7 @@ class Desk:
         """
 
         def step(working: Working) -> tuple[str, dict[str, Any]]:
-            _check_seen(working, edit, working.revision if seen is None else seen)
+            check_seen(working, edit, working.revision if seen is None else seen)
             edit.apply(working.now, working.at)
             said = edit.said()
             return str(said.pop("kind")), said
@@ -314,19 +314,22 @@ class Desk:
         draft: str,
         author: str,
         reason: str,
-        now: datetime,
+        clock: Callable[[], datetime],
         *,
         valid_from: datetime | None = None,
         document: str = "",
         progress: Progress = silent,
     ) -> tuple[InForce, Version]:
-        """Put the draft in force. Raises OpenFindings, NotSigned, OnlyItsAuthor, and what `store.publish` raises."""
+        """Put the draft in force. The clock is read when the map is made: until then the old one has answered.
+
+        Raises OpenFindings, NotSigned, OnlyItsAuthor, and what `store.publish` raises.
+        """
         working = self.open(draft)
         _check_open(working)
         signed = self.readiness(working)
         version = store.version_of(working.now.features(), working.settings, progress)
         done = store.publish(
-            self.db, version, Signing(author, reason, document, signed), now=now, valid_from=valid_from,
+            self.db, version, Signing(author, reason, document, signed), now=clock(), valid_from=valid_from,
             base=working.base_publication, then=lambda session: _close(session, working),
         )
         return done, version
@@ -472,7 +475,7 @@ def _check_open(working: Working) -> None:
         raise DraftClosed(draft=working.id, state=working.state)
 
 
-def _check_seen(working: Working, edit: Edit, seen: int) -> None:
+def check_seen(working: Working, edit: Edit, seen: int) -> None:
     """An edit made on an older revision holds if nothing since touched what it touches."""
     between = [e for e in working.log if e.seq > seen]
     if not between:

@@ -8,6 +8,7 @@ merging, or by handing over.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -43,6 +44,14 @@ class CodeTaken(JieguanError):
 class NoSuchRow(JieguanError):
     zh = "图层 {layer} 中没有编号为“{code}”的行({since} 起):无可删除。请刷新后重试。"
     en = "The layer {layer} has no row {code!r} (from {since}), so there is nothing to remove. Load the draft again."
+
+
+class PeriodChanged(JieguanError):
+    zh = "图层 {layer} 的“{code}”:since 或 until 已改。地块的起止随版本的生效时间而定,不能单独修改。请改回原值。"
+    en = (
+        "Layer {layer}, {code!r}: since or until was changed. A unit begins and ends with the versions that have it. "
+        "Put the old value back."
+    )
 
 
 class SelfCrossing(JieguanError):
@@ -90,6 +99,11 @@ class Draft:
     rows: Mapping[Key, Row]
     coverages: Mapping[str, Coverage]
     changed: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def ended(self) -> frozenset[Key]:
+        """Rows that are history."""
+        return frozenset(k for k, r in self.rows.items() if r.until is not None)
 
     def row(self, layer: str, code: str) -> Row | None:
         """The row of a unit of a coverage."""
@@ -143,18 +157,18 @@ class Touch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
+class Edit(ABC):
     """One change of a draft."""
 
     kind: ClassVar[str] = ""
 
+    @abstractmethod
     def apply(self, draft: Draft, at: Indexes) -> Draft:
         """The draft after it. Raises a JieguanError where it cannot be made; then nothing has changed."""
-        raise NotImplementedError
 
+    @abstractmethod
     def touches(self, draft: Draft) -> Touch:
         """What it changes and what it rests on."""
-        raise NotImplementedError
 
     def said(self) -> dict[str, Any]:
         """As JSON; `edit_of` reads it."""
@@ -403,10 +417,12 @@ class PutRow(Edit):
 
     def apply(self, draft: Draft, at: Indexes) -> Draft:
         row = row_of(self.row)
-        if row.layer in COVERAGES and row.until is None:
+        if row.layer in COVERAGES and row.key not in draft.ended:
             there = draft.row(row.layer.value, row.code)
             if there is None:
                 raise NoSuchUnit(layer=row.layer.value, code=row.code)
+            if (row.since, row.until) != (there.since, there.until):
+                raise PeriodChanged(layer=row.layer.value, code=row.code)
             row = replace(row, ground=there.ground)
         return replace(draft, rows={**draft.rows, row.key: row})
 

@@ -22,6 +22,7 @@ from geodata.edits import (
     Indexes,
     Merge,
     MoveBorder,
+    PeriodChanged,
     PutRow,
     RemoveRow,
     WouldOpen,
@@ -61,14 +62,6 @@ class CodeChanged(JieguanError):
     en = (
         "Layer {layer}: the code {code!r} has become {new!r} in the file. Cases and signatures go by codes, so an upload renames nobody: "
         "put it back, or hand over and merge in the draft."
-    )
-
-
-class PeriodChanged(JieguanError):
-    zh = "图层 {layer} 的“{code}”:since 或 until 已改。地块的起止随版本的生效时间而定,不能在文件中修改。请改回原值。"
-    en = (
-        "Layer {layer}, {code!r}: since or until was changed. A unit begins and ends with the versions that have it, not by a file. "
-        "Put the old value back."
     )
 
 

@@ -1,7 +1,7 @@
 """Layers in and out of a map store: a dry run and its publication, exports, and files uploaded into a draft.
 
     plan = plan_import(db, files, stated)                     what the files would change, and what the checks find; nothing is written
-    publish_plan(db, plan, by=..., reason=..., now=...)       the first map of a store, or one that a superior orders by a document
+    publish_plan(db, plan, by=..., reason=..., clock=...)     the first map of a store, or one that a superior orders by a document
     draft_plan(desk, plan, name, author, now)                 any other: as edits of a draft, to be signed like all edits
     export_map(db, "city.gpkg", now=now)                      a version, or a draft
     upload(desk, draft, file, author=..., now=..., apply=...) each change accepted or refused with its reason
@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from geodata.child import FENCE, Fence
 from geodata.compile import Progress, silent
 from geodata.db import tables
 from geodata.db.engine import Database
-from geodata.drafts import Desk, Working, _check_seen
+from geodata.drafts import Desk, Working, check_seen
 from geodata.edits import Draft, Edit, replayed
 from geodata.exporting import DEFAULT_CRS, About, Exported, Told, export
 from geodata.importing import NOTHING_STATED, Base, Changes, Imported, Provenance, changes, issues_of, merged, read_map
@@ -137,7 +137,7 @@ def publish_plan(
     *,
     by: str,
     reason: str,
-    now: datetime,
+    clock: Callable[[], datetime],
     valid_from: datetime | None = None,
     superior: str = "",
     document: str = "",
@@ -155,6 +155,7 @@ def publish_plan(
     if plan.errors and not defects_to:
         raise OpenErrors(count=len(plan.errors), first=plan.errors[0].text("en"))
     version = store.version_of(plan.rows, plan.settings, progress)
+    now = clock()  # not earlier: until the map is made, the old one answers
     signed: list[dict[str, Any]] = [{"side": "*", "signer": by, "role": "importer", "at": now.isoformat(), "document": document or None}]
     if superior:
         signed.append({"side": "*", "signer": superior, "role": "superior", "at": now.isoformat(), "document": document})
@@ -377,7 +378,7 @@ def _unless_touched(working: Working, wish: Wish, seen: int) -> Wish:
     if wish.edit is None:
         return wish
     try:
-        _check_seen(working, wish.edit, seen)
+        check_seen(working, wish.edit, seen)
     except JieguanError as why:
         return Wish(wish.layer, wish.code, why=why)
     return wish

@@ -195,7 +195,7 @@ def enter_defect(
 def publish(of: MapStore, by: By, reason: str, document: str, valid_from: datetime | None) -> dict[str, Any]:
     """Put it in force. Raises EditConflict, OpenFindings, NotSigned, OnlyItsAuthor, BaseOutdated, InThePast, BeforeTheLast."""
     _check_seen(of, by)
-    done, version = of.desk.publish(by.draft, by.person, reason, of.now(), valid_from=valid_from, document=document)
+    done, version = of.desk.publish(by.draft, by.person, reason, of.now, valid_from=valid_from, document=document)
     return {**publication_told(done), "certificate": version.certificate}
 
 

@@ -142,13 +142,13 @@ def test_it_takes_both_sides_and_not_the_author_alone(desk: Desk) -> None:
     draft = desk.add(draft.id, bent(draft, "u00", "u01"), "张", NOW)
     assert sides_of(draft) == {"u00", "u01"}
     with pytest.raises(NotSigned, match="u00, u01"):
-        desk.publish(draft.id, "张", "改界", NOW + DAY)
+        desk.publish(draft.id, "张", "改界", lambda: NOW + DAY)
     for side in ("u00", "u01"):
         desk.sign(draft.id, side, "张", NOW)
     with pytest.raises(OnlyItsAuthor):
-        desk.publish(draft.id, "张", "改界", NOW + DAY)
+        desk.publish(draft.id, "张", "改界", lambda: NOW + DAY)
     desk.sign(draft.id, "u01", "李", NOW)
-    done, version = desk.publish(draft.id, "张", "改界", NOW + DAY)
+    done, version = desk.publish(draft.id, "张", "改界", lambda: NOW + DAY)
     assert done.version == version.hash == named(draft)
     assert {s["signer"] for s in done.signed} == {"张", "李"}
     with desk.db.reading() as session:
@@ -158,6 +158,22 @@ def test_it_takes_both_sides_and_not_the_author_alone(desk: Desk) -> None:
         desk.add(draft.id, bent(draft, "u00", "u01"), "张", NOW)
 
 
+def test_a_publication_begins_when_its_map_is_made(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when somebody asked for it: while the map is compiled, the old one answers."""
+    clock = [NOW]
+
+    def slowly(*given: Any) -> store.Version:
+        clock[0] += timedelta(seconds=40)
+        return version_of(*given)
+
+    monkeypatch.setattr(store, "version_of", slowly)
+    draft = desk.begin("改界", "张", NOW)
+    draft = desk.add(draft.id, bent(draft, "u00", "u01"), "张", NOW)
+    desk.sign(draft.id, "all", "局长", NOW, role="superior", document="3号")
+    done, _ = desk.publish(draft.id, "张", "改界", lambda: clock[0])
+    assert done.valid_from == NOW + timedelta(seconds=40)
+
+
 def test_a_signature_is_for_what_was_signed(desk: Desk) -> None:
     draft = desk.begin("改界", "张", NOW)
     draft = desk.add(draft.id, bent(draft, "u00", "u01"), "张", NOW)
@@ -165,7 +181,7 @@ def test_a_signature_is_for_what_was_signed(desk: Desk) -> None:
         desk.sign(draft.id, side, "李", NOW)
     desk.add(draft.id, bent(draft, "u00", "u01", 100), "张", NOW)
     with pytest.raises(NotSigned):
-        desk.publish(draft.id, "张", "改界", NOW + DAY)
+        desk.publish(draft.id, "张", "改界", lambda: NOW + DAY)
 
 
 def test_a_superior_decides_with_a_document(desk: Desk) -> None:
@@ -174,7 +190,7 @@ def test_a_superior_decides_with_a_document(desk: Desk) -> None:
     with pytest.raises(NoDocument):
         desk.sign(draft.id, "all", "局长", NOW, role="superior")
     desk.sign(draft.id, "all", "局长", NOW, role="superior", document="惠城管〔2026〕3号")
-    desk.publish(draft.id, "张", "改界", NOW + DAY)
+    desk.publish(draft.id, "张", "改界", lambda: NOW + DAY)
 
 
 def test_errors_block_and_warnings_are_accepted_by_name(desk: Desk) -> None:
@@ -210,16 +226,16 @@ def test_a_draft_on_an_outdated_base_is_rebased_edit_by_edit(desk: Desk) -> None
     hers = desk.add(hers.id, bent(hers, "u00", "u01", -4000), "李", NOW)
     for draft in (mine, hers):
         desk.sign(draft.id, "all", "局长", NOW, role="superior", document="3号")
-    published, _ = desk.publish(hers.id, "李", "改界", NOW + DAY)
+    published, _ = desk.publish(hers.id, "李", "改界", lambda: NOW + DAY)
     with pytest.raises(store.BaseOutdated):
-        desk.publish(mine.id, "张", "改界", NOW + DAY)
+        desk.publish(mine.id, "张", "改界", lambda: NOW + DAY)
     now, dropped = desk.rebase(mine.id, "张", NOW + DAY)
     assert [seq for seq, _ in dropped] == [1]
     assert sorted(now.active) == [2]
     assert now.base_version == published.version
     assert named(Desk(desk.db).open(mine.id)) == named(now)
     desk.sign(mine.id, "all", "局长", NOW, role="superior", document="4号")
-    done, _ = desk.publish(mine.id, "张", "改界", NOW + 2 * DAY)
+    done, _ = desk.publish(mine.id, "张", "改界", lambda: NOW + 2 * DAY)
     assert done.version == named(now)
 
 

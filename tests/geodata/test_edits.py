@@ -35,6 +35,7 @@ from geodata.edits import (
     NoSuchUnit,
     NotACoverage,
     NothingChanges,
+    PeriodChanged,
     PieceOutside,
     PutRow,
     RedrawBorder,
@@ -370,6 +371,14 @@ def test_handed_ground_and_no_other_changes_its_holder() -> None:
             expected = (edit.to,) if shapely.covers(piece, shapely.Point(place)) else located(before, place)
             assert located(now, place) == expected
         state = after
+
+
+@pytest.mark.parametrize("period", [{"since": "2026-01-01T00:00:00+00:00"}, {"until": "2026-01-01T00:00:00+00:00"}])
+def test_a_unit_has_one_open_row_and_ground_always_has_its_row(period: dict[str, str]) -> None:
+    there = BASE.row("township", "u00")
+    assert there is not None
+    with pytest.raises(PeriodChanged):
+        made(PutRow(row={**row_said(there), **period}))
 
 
 def test_edits_go_onto_another_base_or_are_refused_with_the_reason() -> None:

@@ -206,32 +206,32 @@ def test_a_map_goes_in_and_comes_out_and_goes_in_again(db: Database, files: MapF
     assert len(plan.changes.rows) == len(ROWS)
     with db.reading() as session:
         assert not store.published(session)  # a dry run
-    done, version = publish_plan(db, plan, by="wang", reason="first", now=NOW)
+    done, version = publish_plan(db, plan, by="wang", reason="first", clock=lambda: NOW)
     assert done.version == version.hash == plan.version
     out = export_map(db, tmp_path / "b.gpkg", now=NOW)
     assert "township 4" in out.text("zh-CN")
     assert out.json()["of"]["version"] == version.hash
     again = plan_import(db, replace(files, townships=f"{tmp_path}/b.gpkg::township", squads=f"{tmp_path}/b.gpkg::squad"))
     assert not again.changes.rows
-    refused(lambda: publish_plan(db, again, by="wang", reason="again", now=NOW), NothingToImport)
+    refused(lambda: publish_plan(db, again, by="wang", reason="again", clock=lambda: NOW), NothingToImport)
     for lang in ("zh-CN", "en"):
         assert plan.text(lang)
     json.dumps([plan.json(), out.json()])
 
 
 def test_a_second_import_is_a_draft_or_a_superiors_order(db: Database, files: MapFiles, tmp_path: Path) -> None:
-    publish_plan(db, plan_import(db, files), by="wang", reason="first", now=NOW)
+    publish_plan(db, plan_import(db, files), by="wang", reason="first", clock=lambda: NOW)
     zone = geojson(tmp_path / "n.geojson", (box(0, 0, 50, 50), {"authority": "铁路"}))
     plan = plan_import(db, replace(files, not_served=zone))
     later = NOW + timedelta(hours=1)
     for how in ({}, {"superior": "zhou"}, {"superior": "wang", "document": "文1"}):
-        refused(lambda how=how: publish_plan(db, plan, by="wang", reason="r", now=later, **how), NeedsOrder, "--superior")
+        refused(lambda how=how: publish_plan(db, plan, by="wang", reason="r", clock=lambda: later, **how), NeedsOrder, "--superior")
     desk = Desk(db)
     made = draft_plan(desk, plan, "railway", "wang", later)
     assert [(o.wish.code, o.accepted) for o in made.outcomes] == [("铁路", True)]
     assert made.applied == (1,)
     assert content_hash(desk.open(made.draft).now.features(), SETTINGS) == plan.version
-    done, _ = publish_plan(db, plan, by="wang", reason="r", now=later, superior="zhou", document="文1")
+    done, _ = publish_plan(db, plan, by="wang", reason="r", clock=lambda: later, superior="zhou", document="文1")
     assert [s["signer"] for s in done.signed] == ["wang", "zhou"]
 
 
@@ -242,10 +242,10 @@ def test_errors_stop_a_publication_unless_somebody_takes_them_over(db: Database,
     codes = {i.code for i in plan.errors}
     assert codes == {"overlap", "gap"}
     assert all(i.severity is Severity.ERROR for i in plan.errors)
-    refused(lambda: publish_plan(db, plan, by="wang", reason="r", now=NOW), OpenErrors, "--defects-to")
+    refused(lambda: publish_plan(db, plan, by="wang", reason="r", clock=lambda: NOW), OpenErrors, "--defects-to")
     with db.reading() as session:
         assert not store.published(session)
-    publish_plan(db, plan, by="wang", reason="r", now=NOW, defects_to="li")
+    publish_plan(db, plan, by="wang", reason="r", clock=lambda: NOW, defects_to="li")
     with db.reading() as session:
         kept = {(d.key, d.owner, d.default_squad) for d in session.query(tables.Defect)}
     assert kept == {(i.id, "li", "duty") for i in plan.errors}
