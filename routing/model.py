@@ -214,7 +214,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer for one complaint. `margin_m` is capped; `runner_up` leads beyond the margin, None at the cap."""
+    """The answer for one complaint. `margin_m` is capped; `runner_up` leads beyond it (of two as near the lower code), None at the cap."""
 
     squad: SquadCode
     assist: tuple[SquadCode, ...]

@@ -232,7 +232,8 @@ def _full(  # type: ignore[no-untyped-def]
                     if lead[k, s] != mine:
                         if d <= max(true2, 1.0):
                             doubt |= 1  # NEAR_DOUBT
-                        if d < best:
+                        # as near: the lower number, or the order of the index, which far edges change, would choose
+                        if d < best or (d == best and across >= 0 and lead[k, s] < lead[k, across]):
                             best = d
                             across = s
                 p += n
