@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from routing.errors import JieguanError
 from routing.ground.chains import chains
 from routing.ground.faces import Arrangement, Walls, arrange, twice_areas
-from routing.ground.noding import MM, Ints, Linework, linework, unique_rows
+from routing.ground.noding import MM, Ints, Linework, among, canonical, linework, node, unique_rows
 
 Holders = tuple[str, ...]
 """Codes, ascending; () nobody."""
@@ -113,15 +113,25 @@ class Coverage:
 
     def ground(self, code: str) -> Any:
         """A code's ground in metres: a MultiPolygon in normal form; empty where it has none."""
-        return ground_of(self.outline(code))
+        return ground_of(code, self.outline(code))
 
 
-def ground_of(outline: Sequence[Arc]) -> Any:
-    """The ground that arcs enclose, metres."""
+def ground_of(code: str, outline: Sequence[Arc]) -> Any:
+    """The ground that a code's outline encloses, metres.
+
+    Of the faces between the lines, those with the code on their side of an edge: two of them share corners at most, so they
+    are the parts of the ground as they are. (GEOS's build_area goes by nesting and fills holes that touch the rim.)
+    """
     if not outline:
         return shapely.MultiPolygon()
-    area = shapely.build_area(_lines([a.path for a in outline]))
-    return metres(shapely.normalize(shapely.multipolygons(shapely.get_parts(area))))
+    faces = shapely.get_parts(shapely.polygonize(lines_of(outline)))
+    rings = shapely.get_exterior_ring(faces)
+    at, of = shapely.get_coordinates(rings, return_index=True)
+    first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
+    edge = np.concatenate([at[first], at[first + 1]], 1).astype(np.int64)  # one edge of each face, as its ring runs
+    edge[~shapely.is_ccw(rings)] = edge[~shapely.is_ccw(rings)][:, [2, 3, 0, 1]]  # the face on its left
+    inner = [segments_of([a]) if code in a.left else segments_of([a])[:, [2, 3, 0, 1]] for a in outline]
+    return metres(shapely.normalize(shapely.multipolygons(faces[among(edge, np.concatenate(inner))])))
 
 
 def metres(shape: Any) -> Any:
@@ -147,7 +157,7 @@ def coverage_of(grounds: Mapping[str, Any]) -> Coverage:
     side = np.append(face, numbers[()])[full.side]
     made = _arcs(full, side, list(numbers), np.zeros(len(full.xy), np.bool_))
     found = [Arc("", path, left, right) for path, left, right, _ in made]
-    return _named(Coverage({}), found, {})
+    return _settled(_named(Coverage({}), found, {}), Coverage({}))
 
 
 class ArcIndex:
@@ -195,12 +205,13 @@ def reshaped(coverage: Coverage, index: ArcIndex, paths: Mapping[str, Ints]) -> 
     new = {id_: _new_path(coverage, id_, path) for id_, path in sorted(paths.items())}
     _check_ends(coverage, new)
     lines = _lines([*new.values(), *(coverage.arcs[i].path for i in new)])
-    touched = _touched(index, lines) | {h for i in new for h in (coverage.arcs[i].left, coverage.arcs[i].right)}
+    touched = _touched(index, lines) | _beside(coverage.arcs[i] for i in new)
     local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
     after = [Arc(a.id, new.get(a.id, a.path), a.left, a.right) for a in local.values()]
     full, held, of = _overlaid(after, touched, None)
     _check_overlaps(full, held, {c for i in new for c in coverage.arcs[i].holders})
-    return _spliced(coverage, local, after, full, [_only(label) for label in held], of)
+    made = _spliced(coverage, local, after, full, [_only(label) for label in held], of)
+    return _settled(made, coverage, index)
 
 
 def relabelled(
@@ -211,7 +222,7 @@ def relabelled(
     `inside`: the holders of the ground around the region's first vertex, where no arc comes near it (else not needed).
     """
     touched = _touched(index, region)
-    touched.add(located(index, shapely.get_coordinates(region)[0]) if inside is None else inside)
+    touched |= {located(index, shapely.get_coordinates(region)[0]) if inside is None else inside} - {()}
     local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
     full, held, of = _overlaid(list(local.values()), touched, region)
     here = [_only([h for h in label if h is not _REGION]) for label in held]
@@ -221,7 +232,8 @@ def relabelled(
             now.append(was)
         else:
             now.append(tuple(sorted(set(change(() if was is None else was)))))
-    return _spliced(coverage, local, list(local.values()), full, now, of)
+    made = _spliced(coverage, local, list(local.values()), full, now, of)
+    return _settled(made, coverage, index)
 
 
 def renamed(coverage: Coverage, change: Callable[[Holders], Holders]) -> Coverage:
@@ -323,7 +335,7 @@ def _spliced(
     side = np.where(side == UNKNOWN, by_arc, side)
     rest = {i: a for i, a in coverage.arcs.items() if i not in local}
     ends = [end for a in rest.values() for end in (a.path[0], a.path[-1])]
-    stop = _among(full.xy, np.array(ends, np.int64).reshape(-1, 2))
+    stop = among(full.xy, np.array(ends, np.int64).reshape(-1, 2))
     found, of = [], []
     for path, left, right, edges in _arcs(full, side, list(numbers), stop):
         found.append(Arc("", path, left, right))
@@ -334,13 +346,50 @@ def _spliced(
     return _named(Coverage(rest), found, local, heirs)
 
 
-def _among(points: Ints, some: Ints) -> NDArray[np.bool_]:
-    """Which points are among some."""
-    both, place = unique_rows(np.concatenate([points, some]))
-    there = np.zeros(len(both), np.bool_)
-    there[place[len(points) :]] = True
-    found: NDArray[np.bool_] = there[place[: len(points)]]
-    return found
+def _settled(made: Coverage, before: Coverage, index: ArcIndex | None = None) -> Coverage:
+    """Overlaid until there is nothing left to round. `index`: where `before` is, else all arcs are looked at.
+
+    A rounded edge may pass within a pixel of a vertex that it used to miss, and whoever overlaid the outlines next would bend
+    it there. Each round bends an edge to one vertex more, so there is a last one (Halperin and Packer 2002).
+    """
+    while True:
+        new = [a for id_, a in made.arcs.items() if before.arcs.get(id_) is not a]
+        old = [a for id_, a in before.arcs.items() if made.arcs.get(id_) is not a]
+        if not _loose(new, old, made, index):
+            return made
+        touched = _beside(new)
+        local = {a.id: a for a in made.arcs.values() if a.left in touched or a.right in touched}
+        overlay, held, of = _overlaid(list(local.values()), touched, None)
+        again = _spliced(made, local, list(local.values()), overlay, [_only(label) for label in held], of)
+        if again.arcs == made.arcs:
+            return made
+        made = again
+
+
+def _loose(new: Sequence[Arc], old: Sequence[Arc], made: Coverage, index: ArcIndex | None) -> bool:
+    """Does a segment that is new pass through the pixel of a vertex, or another through that of a new one?"""
+    segment = segments_of(new)
+    segment = segment[~among(canonical(segment), canonical(segments_of(old)))]
+    if not len(segment):
+        return False
+    low, high = segment.reshape(-1, 2).min(0) - NEAR_MM, segment.reshape(-1, 2).max(0) + NEAR_MM
+    near = made.arcs.values() if index is None else index.near((*low.tolist(), *high.tolist()), 0)
+    beside = segments_of([*new, *(a for a in near if made.arcs.get(a.id) is a)])
+    x, y = beside[:, 0::2], beside[:, 1::2]
+    here = (x.max(1) >= low[0]) & (x.min(1) <= high[0]) & (y.max(1) >= low[1]) & (y.min(1) <= high[1])
+    beside, _ = unique_rows(canonical(beside[here]))
+    return len(node(beside)[2]) > len(beside)  # segments, and edges along them
+
+
+def lines_of(arcs: Sequence[Arc]) -> NDArray[np.object_]:
+    """Their paths as lines, mm."""
+    lines: NDArray[np.object_] = shapely.get_parts(_lines([a.path for a in arcs])) if arcs else np.empty(0, object)
+    return lines
+
+
+def segments_of(arcs: Sequence[Arc]) -> Ints:
+    """(n, 4) mm."""
+    return np.concatenate([np.empty((0, 4), np.int64), *(np.concatenate([a.path[:-1], a.path[1:]], 1) for a in arcs)])
 
 
 def _arcs(
@@ -350,6 +399,7 @@ def _arcs(
     keep = np.flatnonzero(side[:, 0] != side[:, 1])
     edge = full.edge[keep]
     order, back, at = chains(edge, stop)
+    node = stop | (np.bincount(edge.reshape(-1), minlength=len(stop)) != 2)
     first = np.where(back, edge[order, 1], edge[order, 0])
     last = np.where(back, edge[order, 0], edge[order, 1])
     for s, t in zip(at[:-1].tolist(), at[1:].tolist(), strict=True):
@@ -357,15 +407,16 @@ def _arcs(
         left, right = side[keep[order[s]]].tolist()
         if back[s]:
             left, right = right, left
-        yield (*_directed(path, holders[left], holders[right]), keep[order[s:t]])
+        yield (*_directed(path, holders[left], holders[right], bool(node[first[s]])), keep[order[s:t]])
 
 
-def _directed(path: Ints, left: Holders, right: Holders) -> tuple[Ints, Holders, Holders]:
-    """From the lexicographically smaller end; a ring from its least vertex, counter-clockwise."""
+def _directed(path: Ints, left: Holders, right: Holders, at_node: bool) -> tuple[Ints, Holders, Holders]:
+    """From the lexicographically smaller end; a ring counter-clockwise, from its least vertex or where it meets others."""
     if tuple(path[0]) != tuple(path[-1]):
         return (path, left, right) if tuple(path[0]) < tuple(path[-1]) else (path[::-1].copy(), right, left)
     ring = path[:-1]
-    ring = np.roll(ring, -int(np.lexsort(ring.T[::-1])[0]), axis=0)
+    if not at_node:
+        ring = np.roll(ring, -int(np.lexsort(ring.T[::-1])[0]), axis=0)
     if twice_areas(ring, np.arange(len(ring)), np.array([0, len(ring)]))[0] < 0:
         ring, left, right = np.roll(ring[::-1], 1, axis=0), right, left
     return np.concatenate([ring, ring[:1]]), left, right
@@ -408,7 +459,12 @@ def _touched(index: ArcIndex, shape: Any) -> set[Holders]:
     """Who holds the ground beside the arcs that come near a shape (mm), or lie in it."""
     x0, y0, x1, y1 = shapely.bounds(shape).tolist()
     near = [a for a in index.near((x0, y0, x1, y1)) if shapely.dwithin(shapely.linestrings(a.path), shape, NEAR_MM)]
-    return {h for arc in near for h in (arc.left, arc.right)}
+    return _beside(near)
+
+
+def _beside(arcs: Iterable[Arc]) -> set[Holders]:
+    """Who holds the ground beside arcs. Not nobody: the outside would bring in the whole rim."""
+    return {h for arc in arcs for h in (arc.left, arc.right) if h}
 
 
 def _numbered(held: Iterable[Holders]) -> tuple[dict[Holders, int], Ints]:

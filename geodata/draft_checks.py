@@ -9,42 +9,65 @@ again. A test holds the outcome of every edit against a run from scratch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import shapely
 
-from geodata.arcs import Arc, ArcIndex, Coverage, box_of, ground_of, located, metres
+from geodata.arcs import (
+    Arc,
+    ArcIndex,
+    Coverage,
+    Holders,
+    box_of,
+    ground_of,
+    lines_of,
+    located,
+    metres,
+    segments_of,
+)
 from geodata.topology import check, issue_of
 from geodata.topology_edges import FACING, NEAR_M, TOUCH_M
 from geodata.topology_facts import Flaw, inscribed, layer_facts
 from geodata.topology_issue import Issue
-from routing.ground.noding import MM, Ints
+from routing.ground.noding import MM, Ints, among, canonical, unique_rows
 
 NEIGHBOUR_MM = 1000.0
 """No check of two features looks farther than half a metre."""
 
 OF_GAPS = ("gap", "hole_in_extent")
 
-Measured = tuple[float, float, tuple[float, float]]
-"""Area (m2), width (m) and place of a gap."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gap:
+    """Enclosed ground of nobody, its widest place, the codes around it, its edges (canonical, mm)."""
+
+    area_m2: float
+    width_m: float
+    place: tuple[float, float]
+    around: tuple[str, ...]
+    edges: Ints
+
+    @property
+    def issue(self) -> Issue:
+        """The finding."""
+        return issue_of(Flaw((), (), self.area_m2, self.width_m, self.place, 1), "gap", self.around)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checks:
-    """The findings of a coverage. `gaps`: what was measured, by the outline's bytes. `grounds`: of every code, metres."""
+    """The findings of a coverage. `gaps`: by the outline's bytes. `grounds`: of every code, metres."""
 
     coverage: Coverage
     issues: tuple[Issue, ...]
-    gaps: Mapping[bytes, Measured]
+    gaps: Mapping[bytes, Gap]
     grounds: Mapping[str, Any]
 
 
 def checks_of(coverage: Coverage, index: ArcIndex, roster: Iterable[str] | None = None) -> Checks:
     """All findings, from scratch."""
-    return _checked(None, coverage, index, set(coverage.codes()), (), roster)
+    return _checked(None, coverage, index, set(coverage.codes()), Change((), ()), roster)
 
 
 def rechecked(before: Checks, coverage: Coverage, index: ArcIndex, roster: Iterable[str] | None = None) -> Checks:
@@ -52,7 +75,38 @@ def rechecked(before: Checks, coverage: Coverage, index: ArcIndex, roster: Itera
     old = before.coverage.arcs
     gone = [a for i, a in old.items() if coverage.arcs.get(i) is not a]
     new = [a for i, a in coverage.arcs.items() if old.get(i) is not a]
-    return _checked(before, coverage, index, {c for a in (*gone, *new) for c in a.holders}, new, roster)
+    return _checked(before, coverage, index, {c for a in (*gone, *new) for c in a.holders}, Change(gone, new), roster)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """The arcs that went and those that came."""
+
+    gone: Sequence[Arc]
+    new: Sequence[Arc]
+
+    def where(self) -> tuple[float, float, float, float] | None:
+        """The box (mm) of the segments that are new or have other holders, a neighbour's reach wider; None: there are none."""
+        was, now = _by_sides(self.gone), _by_sides(self.new)
+        nothing = np.empty((0, 4), np.int64)
+        fresh = [segment[~among(segment, was.get(sides, nothing))] for sides, segment in now.items()]
+        points = np.concatenate([nothing, *fresh]).reshape(-1, 2)
+        if not len(points):
+            return None
+        (x0, y0), (x1, y1) = (points.min(0) - NEIGHBOUR_MM).tolist(), (points.max(0) + NEIGHBOUR_MM).tolist()
+        return x0, y0, x1, y1
+
+
+def _by_sides(arcs: Sequence[Arc]) -> dict[tuple[Holders, Holders], Ints]:
+    """Canonical segments by who is on their left and right."""
+    found: dict[tuple[Holders, Holders], list[Ints]] = {}
+    for arc in arcs:
+        there = segments_of([arc])
+        segment = canonical(there)
+        turned = (segment != there).any(1)
+        found.setdefault((arc.left, arc.right), []).append(segment[~turned])
+        found.setdefault((arc.right, arc.left), []).append(segment[turned])
+    return {sides: np.concatenate(some) for sides, some in found.items()}
 
 
 def _checked(
@@ -60,44 +114,62 @@ def _checked(
     coverage: Coverage,
     index: ArcIndex,
     changed: set[str],
-    new: Sequence[Arc],
+    change: Change,
     roster: Iterable[str] | None,
 ) -> Checks:
     outlines = _outlines(coverage)
     grounds = {} if before is None else {c: g for c, g in before.grounds.items() if c not in changed}
-    grounds |= {code: ground_of(outlines[code]) for code in sorted(changed & outlines.keys())}
+    grounds |= {code: ground_of(code, outlines[code]) for code in sorted(changed & outlines.keys())}
+    known = {} if before is None else before.gaps
+    gaps = _gaps(coverage, index, known)
+    # The sides of a gap face each other once it is open to the outside, and no more once it is closed.
+    changed = changed.union(*(both[key].around for both in (known, gaps) for key in known.keys() ^ gaps.keys() if key in both))
     own = sorted(changed & outlines.keys())
-    if before is not None and _plain(before, changed, [a for c in own for a in outlines[c]]) and not _crowded(index, new):
-        found = check(layer_facts(own, [grounds[code] for code in own], roster=roster), but=("unmatched_edge",))
-    else:
-        near = {c for code in own for a in outlines[code] for b in index.near(box_of(a.path), NEIGHBOUR_MM) for c in b.holders}
-        some = sorted((near | changed) & outlines.keys())
-        found = check(layer_facts(some, [grounds[code] for code in some], roster=roster))
+    alone = all(len(a.left) < 2 and len(a.right) < 2 for code in own for a in outlines[code])
+    some, but = set(own), frozenset({"unmatched_edge"})
+    if before is None or not alone or _crowded(index, change):
+        some, but = _neighbours(index, own, outlines) | changed, frozenset()
+    elif known.keys() != gaps.keys() or _together(before, changed):
+        some, but = changed | _together(before, changed), frozenset()
+    there = sorted(some & outlines.keys())
+    enclosed = np.concatenate([np.empty((0, 4), np.int64), *(gap.edges for gap in gaps.values())])
+    found = check(layer_facts(there, [grounds[code] for code in there], roster=roster, enclosed=enclosed), but)
     mine = [i for i in found if not _of_gap(i) and changed & set(i.features)]
     kept = [] if before is None else [i for i in before.issues if not _of_gap(i) and not changed & set(i.features)]
-    gaps, measured = _gaps(coverage, index, {} if before is None else before.gaps)
-    return Checks(coverage, tuple(sorted((*kept, *mine, *gaps), key=_order)), measured, grounds)
+    issues = sorted((*kept, *mine, *(gap.issue for gap in gaps.values())), key=_order)
+    return Checks(coverage, tuple(issues), gaps, grounds)
 
 
-def _plain(before: Checks, changed: set[str], outline: Sequence[Arc]) -> bool:
-    """No changed feature shares ground with another, or had a finding that names another."""
-    alone = all(len(a.left) < 2 and len(a.right) < 2 for a in outline)
-    return alone and not any(len(i.features) > 1 and changed & set(i.features) and not _of_gap(i) for i in before.issues)
+def _neighbours(index: ArcIndex, own: Sequence[str], outlines: Mapping[str, Sequence[Arc]]) -> set[str]:
+    """Everybody whose border comes near."""
+    return {c for code in own for a in outlines[code] for b in index.near(box_of(a.path), NEIGHBOUR_MM) for c in b.holders}
 
 
-def _crowded(index: ArcIndex, new: Sequence[Arc]) -> bool:
-    """Does an arc that is new come so near to a line that it does not meet, that `unmatched_edge` may have something to say?"""
-    around = {b.id: b for a in new for b in index.near(box_of(a.path), NEIGHBOUR_MM)}
-    if not around:
+def _together(before: Checks, changed: set[str]) -> set[str]:
+    """Everybody whom a finding named together with a code that changed: it may be gone, or be another."""
+    named = [set(i.features) for i in before.issues if len(i.features) > 1 and not _of_gap(i)]
+    return set().union(*(who for who in named if who & changed))
+
+
+def _crowded(index: ArcIndex, change: Change) -> bool:
+    """Does what is new come so near to a line that it does not meet, that `unmatched_edge` may have something to say?"""
+    box = change.where()
+    if box is None:
         return False
-    mine, others = _segments(new), _segments(list(around.values()))
-    rim = [a for a in new if not a.left or not a.right]
-    return _lone(mine[:, :2], others) or _lone(others[:, :2], mine) or _facing(rim, list(around.values()))
+    around = index.near(box, 0)
+    mine, others = _within(segments_of(change.new), box), _within(segments_of(around), box)
+    return _lone(_ends(mine), others) or _lone(_ends(others), mine) or _facing(change.new, around, box)
 
 
-def _segments(arcs: Sequence[Arc]) -> Ints:
-    """(n, 4) mm."""
-    return np.concatenate([np.concatenate([a.path[:-1], a.path[1:]], 1) for a in arcs])
+def _within(segments: Ints, box: tuple[float, float, float, float]) -> Ints:
+    """Those whose box meets a box."""
+    x, y = segments[:, 0::2], segments[:, 1::2]
+    met: Ints = segments[(x.max(1) >= box[0]) & (x.min(1) <= box[2]) & (y.max(1) >= box[1]) & (y.min(1) <= box[3])]
+    return met
+
+
+def _ends(segments: Ints) -> Ints:
+    return unique_rows(segments.reshape(-1, 2))[0]
 
 
 def _tree(segments: Ints) -> shapely.STRtree:
@@ -108,8 +180,8 @@ def _tree(segments: Ints) -> shapely.STRtree:
 def _lone(points: Ints, segments: Ints) -> bool:
     """Is a point within TOUCH_M of the inside of a segment?"""
     reach = TOUCH_M * MM
-    low, high = segments.reshape(-1, 2).min(0) - reach, segments.reshape(-1, 2).max(0) + reach
-    points = points[((points >= low) & (points <= high)).all(1)]
+    if not len(points) or not len(segments):
+        return False
     tree = _tree(segments)
     at, of = tree.query(shapely.points(points.astype(float)), predicate="dwithin", distance=reach)
     start, way = segments[of, :2].astype(float), (segments[of, 2:] - segments[of, :2]).astype(float)
@@ -118,17 +190,15 @@ def _lone(points: Ints, segments: Ints) -> bool:
     return bool(((along > reach) & (length - along > reach)).any())
 
 
-def _facing(rim: Sequence[Arc], around: Sequence[Arc]) -> bool:
+def _facing(new: Sequence[Arc], around: Sequence[Arc], box: tuple[float, float, float, float]) -> bool:
     """Does an outer edge face one of somebody else's, within NEAR_M? Outer edges have their holders on one side only."""
-    beside = [a for a in around if not a.left or not a.right]
-    for arc in rim:
-        others = [a for a in beside if a.holders != arc.holders]
-        if not others:
+    mine, beside = ([a for a in arcs if not a.left or not a.right] for arcs in (new, around))
+    for arc in mine:
+        one, other = (_within(segments_of(a), box) for a in ([arc], [a for a in beside if a.holders != arc.holders]))
+        if not len(one) or not len(other):
             continue
-        one, other = _segments([arc]), _segments(others)
-        tree = _tree(other)
         lines: Any = shapely.linestrings(one.reshape(-1, 2, 2).astype(float))
-        i, j = tree.query(lines, predicate="dwithin", distance=NEAR_M * MM)
+        i, j = _tree(other).query(lines, predicate="dwithin", distance=NEAR_M * MM)
         a, b = (v[:, 2:] - v[:, :2] for v in (one[i].astype(float), other[j].astype(float)))
         cosine = (a * b).sum(1) / (np.hypot(*a.T) * np.hypot(*b.T))
         if (np.abs(cosine) > -FACING).any():  # arcs run either way, so the sign tells nothing
@@ -153,26 +223,22 @@ def _outlines(coverage: Coverage) -> dict[str, list[Arc]]:
     return found
 
 
-def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Measured]) -> tuple[list[Issue], dict[bytes, Measured]]:
-    """The enclosed ground of nobody."""
+def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Gap]) -> dict[bytes, Gap]:
+    """The enclosed ground of nobody. Of an outline that is `known` only who is around it is looked up again."""
     rim = [a for a in coverage.arcs.values() if not a.left or not a.right]
-    beside = {frozenset(map(tuple, (a.path[0].tolist(), a.path[1].tolist()))): a.holders for a in rim}
-    enclosed = shapely.get_parts(shapely.polygonize([shapely.LineString(a.path.tolist()) for a in rim]))
-    shapes = [p for p in enclosed.tolist() if _free(index, p)]
-    outline = [shapely.to_wkb(shapely.normalize(p)) for p in shapes]
-    new = [n for n, key in enumerate(outline) if key not in known]
-    measured = {key: known[key] for key in outline if key in known}
-    if new:
-        polygons = np.empty(len(new), object)
-        polygons[:] = [metres(shapes[n]) for n in new]
-        width, place = inscribed(polygons)
-        measured |= {outline[n]: (_area_m2(shapes[n]), float(width[k]), place[k]) for k, n in enumerate(new)}
-    issues = []
-    for shape, key in zip(shapes, outline, strict=True):
-        area, width_m, at = measured[key]
-        who = tuple(sorted({c for edge in _edges(shape) for c in beside.get(edge, ())}))
-        issues.append(issue_of(Flaw((), (), area, width_m, at, 1), "gap", who))
-    return issues, measured
+    beside = {tuple(canonical(a.path[:2].reshape(1, 4))[0].tolist()): a.holders for a in rim}
+    enclosed = shapely.get_parts(shapely.polygonize(lines_of(rim)))
+    shapes = {shapely.to_wkb(shapely.normalize(p)): p for p in enclosed.tolist() if _free(index, p)}
+    new = np.empty(len(shapes.keys() - known.keys()), object)
+    new[:] = [metres(shape) for key, shape in shapes.items() if key not in known]
+    width, place = inscribed(new) if len(new) else (np.empty(0), [])
+    measure = iter(zip(width.tolist(), place, strict=True))
+    found = {}
+    for key, shape in shapes.items():
+        edges = known[key].edges if key in known else _edges(shape)
+        around = tuple(sorted({c for edge in map(tuple, edges.tolist()) for c in beside.get(edge, ())}))
+        found[key] = replace(known[key], around=around) if key in known else Gap(_area_m2(shape), *next(measure), around, edges)
+    return found
 
 
 def _area_m2(shape: Any) -> float:
@@ -186,7 +252,8 @@ def _free(index: ArcIndex, polygon: Any) -> bool:
     return located(index, (at.x, at.y)) == ()
 
 
-def _edges(polygon: Any) -> Iterable[frozenset[tuple[float, ...]]]:
-    for ring in (polygon.exterior, *polygon.interiors):
-        xy = [tuple(map(int, p)) for p in ring.coords]
-        yield from map(frozenset, pairwise(xy))
+def _edges(polygon: Any) -> Ints:
+    """(n, 4), canonical."""
+    xy, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
+    grid, same = np.rint(xy).astype(np.int64), ring[1:] == ring[:-1]
+    return canonical(np.concatenate([grid[:-1][same], grid[1:][same]], 1))

@@ -12,7 +12,7 @@ import shapely
 from geodata.intake import Geometries
 from geodata.topology_facts import Flags, Floats, LayerFacts, edges_of
 from geodata.topology_issue import Place
-from routing.ground.noding import MM, Ints, unique_rows
+from routing.ground.noding import MM, Ints, among, canonical, unique_rows
 
 TOUCH_M = 0.02
 """A vertex this near a line is meant to lie on it: a straight line of degrees bends 17 mm in a kilometre of metres."""
@@ -170,9 +170,12 @@ def _rim(facts: LayerFacts) -> tuple[Floats, Floats, Ints]:
     is_open = np.append(faces.open, True)  # the last is OUTSIDE
     holder = np.array([held[0] if len(held) == 1 else -1 for held in faces.holders] + [-1], np.int64)
     xy = arrangement.xy / MM
+    outer = np.ones(len(arrangement.edge), bool)
+    if facts.enclosed is not None:
+        outer = ~among(canonical(arrangement.xy[arrangement.edge].reshape(-1, 4)), facts.enclosed)
     found = []
     for left, right, a, b in ((0, 1, 0, 1), (1, 0, 1, 0)):
-        rim = (holder[arrangement.side[:, left]] >= 0) & is_open[arrangement.side[:, right]]
+        rim = (holder[arrangement.side[:, left]] >= 0) & is_open[arrangement.side[:, right]] & outer
         start, end = xy[arrangement.edge[rim, a]], xy[arrangement.edge[rim, b]]
         found.append((start, end - start, holder[arrangement.side[rim, left]]))
     start, way, feature = (np.concatenate(column) for column in zip(*found, strict=True))

@@ -118,6 +118,15 @@ def unique_rows(rows: Ints) -> tuple[Ints, Ints]:
     return unique, inverse.reshape(-1).astype(np.int64)
 
 
+def among(rows: Ints, some: Ints) -> NDArray[np.bool_]:
+    """Which points, or segments, are among some."""
+    both, place = unique_rows(np.concatenate([rows, some]))
+    there = np.zeros(len(both), np.bool_)
+    there[place[len(rows) :]] = True
+    found: NDArray[np.bool_] = there[place[: len(rows)]]
+    return found
+
+
 def odd(edge: Ints, part: Ints, n_part: int) -> Ints:
     """The pairs (edge, part) that occur an odd number of times, sorted, as (m, 2)."""
     key, count = np.unique(edge * n_part + part, return_counts=True)

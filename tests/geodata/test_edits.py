@@ -20,6 +20,7 @@ from geodata.arcs import (
     coverage_of,
     located,
     millimetres,
+    relabelled,
 )
 from geodata.edits import (
     KINDS,
@@ -84,6 +85,19 @@ def jagged(n: int, vertices: int = 12, seed: int = 0) -> dict[str, Any]:
     }
 
 
+def crossing(seed: int, span: int = 40) -> dict[str, Any]:
+    """Six triangles over each other, `span` mm wide: nearly every rounded crossing lies in the way of another line."""
+    corners = np.random.default_rng(seed).integers(0, span, (6, 3, 2)) / 1000
+    shapes = {f"t{n}": shapely.Polygon(c) for n, c in enumerate(corners)}
+    return {code: shape for code, shape in shapes.items() if shape.area > 1e-4}
+
+
+def punched(seed: int) -> Any:
+    """A square of 6 m with triangles cut out of it, on a lattice of 1 m, so that holes touch each other and the rim."""
+    holes = [shapely.Polygon(c) for c in np.random.default_rng(seed).integers(0, 7, (5, 3, 2))]
+    return shapely.box(0, 0, 6, 6) - shapely.union_all([h for h in holes if h.area])
+
+
 def township(code: str, shape: Any) -> Row:
     return Row(LayerName.TOWNSHIP, code, {"kind": "township", "id": f"township:{code}", "code": code, "squad": None}, on_grid(shape))
 
@@ -106,6 +120,38 @@ def made(edit: Edit, of: Draft = BASE) -> Draft:
 
 def ground(of: Draft, code: str) -> Any:
     return of.coverages["township"].ground(code)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_ground_is_what_its_arcs_enclose_also_where_holes_touch(seed: int) -> None:
+    shape = on_grid(punched(seed))
+    derived = coverage_of({"a": shapely.transform(shape, lambda xy: xy / 1000)}).ground("a")
+    assert derived.is_valid
+    assert shapely.symmetric_difference(millimetres(derived), shape).area == 0
+
+
+def test_borders_meet_at_ends_only_also_where_a_unit_touches_others_by_a_corner() -> None:
+    of = coverage_of({"a": shapely.box(1, 1, 2, 2), "b": shapely.box(0, 0, 1, 1), "c": shapely.box(2, 2, 3, 3)})
+    inner = [tuple(p) for a in of.arcs.values() for p in a.path[1:-1].tolist()]
+    ends = {tuple(p) for a in of.arcs.values() for p in a.path[[0, -1]].tolist()}
+    assert len(set(inner)) == len(inner)
+    assert not ends & set(inner)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_drawn_again_from_its_outlines_a_coverage_is_the_same(seed: int) -> None:
+    of = coverage_of(crossing(seed))
+    again = coverage_of({code: of.ground(code) for code in of.codes()})
+    assert {a.key for a in again.arcs.values()} == {a.key for a in of.arcs.values()}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_so_it_is_after_an_edit(seed: int) -> None:
+    of = coverage_of(crossing(seed))
+    piece = millimetres(shapely.convex_hull(shapely.union_all(list(crossing(seed + 1000).values()))))
+    after = relabelled(of, ArcIndex(of), piece, lambda held: tuple(sorted({*held, "new"})))
+    again = coverage_of({code: after.ground(code) for code in after.codes()})
+    assert {a.key for a in again.arcs.values()} == {a.key for a in after.arcs.values()}
 
 
 def between(of: Draft, a: str, b: str) -> Any:
