@@ -244,6 +244,5 @@ def test_readers_and_planners_for_a_few_seconds(new_url: NewUrl) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("JIEGUAN_LONG" not in os.environ, reason="not timed on a quiet machine yet: set JIEGUAN_LONG")
 def test_readers_and_planners_for_a_minute_on_postgis(new_postgresql: NewUrl) -> None:
     hold(new_postgresql(initialised=True), 60, served)

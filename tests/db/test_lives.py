@@ -6,7 +6,6 @@ state of the past still to be read as it was.
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -210,6 +209,5 @@ def test_one_version_in_force_whatever_is_done(machine: type[Lives]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("JIEGUAN_LONG" not in os.environ, reason="not timed on a quiet machine yet: set JIEGUAN_LONG")
 def test_one_version_in_force_whatever_is_done_for_long(machine: type[Lives]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))

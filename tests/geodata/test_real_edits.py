@@ -6,7 +6,6 @@ after every `PROVE`-th (each takes seconds on such layers), and after the last.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +22,12 @@ from geodata.layer import LayerName, Row, content_hash, rows_of
 from geodata.store import version_of
 from geodata.topology import check
 from geodata.topology_facts import layer_facts
-from geodata.topology_issue import Issue
 from routing.errors import JieguanError
 from routing.jurisdiction import Settings
 from tests.geodata.test_draft_checks import told
 from tests.geodata.test_edits import jagged, random_edit, township
 
 EDITS, AGREE, PROVE = 200, 100, 200
-DUST_M2 = 1e-4
-"""Rounding rounded ground again may close a sliver of a few square millimetres: of 2,728 findings of Henan, one."""
-
 LAYERS = {
     "nyc precincts": ("nyc/polygons_core.gpkg::police_precinct", None),
     "nyc boards": ("nyc/polygons_core.gpkg::community_district", None),
@@ -70,10 +65,6 @@ def staffed(rows: tuple[Row, ...]) -> list[Row]:
     return [*rows, *(replace(pattern, code=c, facts={**pattern.facts, "code": c, "duty": False}) for c in sorted(wanted))]
 
 
-def worth(issues: tuple[Issue, ...]) -> tuple[Issue, ...]:
-    return tuple(i for i in issues if i.code != "sliver" or (i.area_m2 or 0.0) > DUST_M2)
-
-
 def run(rows: tuple[Row, ...], settings: Settings, layer: str, count: int, agree: int, prove: int) -> str:
     base = drafted(rows)
     at, state, rng = Indexes(base), base, np.random.default_rng(5)
@@ -98,7 +89,7 @@ def run(rows: tuple[Row, ...], settings: Settings, layer: str, count: int, agree
         if done % agree == 0 or done == count:
             codes = coverage.codes()
             anew = check(layer_facts(codes, [coverage.ground(c) for c in codes]))
-            assert told(worth(checks.issues)) == told(worth(anew))
+            assert told(checks.issues) == told(anew)
             agreed += 1
         if done % prove == 0 or done == count:
             version_of(staffed(state.features()), settings)
@@ -114,11 +105,8 @@ def run(rows: tuple[Row, ...], settings: Settings, layer: str, count: int, agree
     )
 
 
-LONG = pytest.mark.skipif("JIEGUAN_LONG" not in os.environ, reason="not timed on a quiet machine yet: set JIEGUAN_LONG")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n if n == "shenzhen streets" else pytest.param(n, marks=LONG) for n in LAYERS])
+@pytest.mark.parametrize("name", LAYERS)
 def test_two_hundred_edits_of_a_real_layer(data_dir: Path, name: str) -> None:
     print(f"\n{name}:", run(*rows_in(data_dir, name), EDITS, AGREE, PROVE))
 

@@ -9,7 +9,6 @@ The city of the tests, twenty times as large: squares of 4 km, so that a change 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -457,7 +456,6 @@ def test_group_numbers_of_two_maps_differ_and_names_do_not() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("JIEGUAN_LONG" not in os.environ, reason="not timed on a quiet machine yet: set JIEGUAN_LONG")
 def test_moved_precincts_of_new_york(data_dir: Path) -> None:
     """Every lot, and points around vertices: eight borders moved in turn."""
     gathered = gather(MapFiles(territories=f"{data_dir}/nyc/polygons_core.gpkg::police_precinct"))
