@@ -206,6 +206,10 @@ def reshaped(coverage: Coverage, index: ArcIndex, paths: Mapping[str, Ints]) -> 
     _check_ends(coverage, new)
     lines = _lines([*new.values(), *(coverage.arcs[i].path for i in new)])
     touched = _touched(index, lines) | _beside(coverage.arcs[i] for i in new)
+    if any(not coverage.arcs[i].left or not coverage.arcs[i].right for i in new):
+        # A rim that moves outwards may go around a unit without coming near its lines.
+        x0, y0, x1, y1 = shapely.bounds(lines).tolist()
+        touched |= _beside(a for a in index.near((x0, y0, x1, y1)) if not a.left or not a.right)
     local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
     after = [Arc(a.id, new.get(a.id, a.path), a.left, a.right) for a in local.values()]
     full, held, of = _overlaid(after, touched, None)
@@ -247,11 +251,15 @@ def renamed(coverage: Coverage, change: Callable[[Holders], Holders]) -> Coverag
     return _spliced(coverage, local, list(local.values()), full, now, of, change)
 
 
+EAST_MM = 1e12
+"""East of every easting, also of those that begin with the number of their zone (38,500,000 m in EPSG:4526)."""
+
+
 def located(index: ArcIndex, at: Any) -> Holders:
     """Who holds a place (mm): the side of the first arc met going east; nobody where there is none."""
     x, y = float(at[0]), float(at[1])
     best: tuple[float, Holders] | None = None
-    for arc in index.near((x, y, 4e9, y), 0):
+    for arc in index.near((x, y, EAST_MM, y), 0):
         a, b = arc.path[:-1], arc.path[1:]
         across = (a[:, 1] <= y) != (b[:, 1] <= y)
         for (ax, ay), (bx, by) in zip(a[across].tolist(), b[across].tolist(), strict=True):

@@ -234,6 +234,15 @@ def test_a_border_may_not_be_moved_across_a_third_party() -> None:
         made(MoveBorder(layer="township", arc="a9", path=((0, 0), (1, 1))))
 
 
+def test_a_rim_may_not_be_moved_around_another_unit() -> None:
+    around = drafted([township("x", shapely.box(0, 0, 1000, 1000)), township("i", shapely.box(1400, 400, 1600, 600))])
+    arc = next(a for a in around.coverages["township"].arcs.values() if "x" in a.holders)
+    path = ((0, 0), (0, 1_000_000), (2_000_000, 1_000_000), (2_000_000, 0), (0, 0))
+    with pytest.raises(BorderCrossed) as refused:
+        made(MoveBorder(layer="township", arc=arc.id, path=path), around)
+    assert "i" in str(refused.value.facts["who"])
+
+
 def test_a_node_takes_all_its_borders_along() -> None:
     node = (1_000_000, 1_000_000)
     after = made(MoveNode(layer="township", node=node, to=(1_007_000, 995_000)))
