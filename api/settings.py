@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from geodata.child import FENCE
+
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -18,6 +20,12 @@ class Serving:
     body_bytes: int = 32 * 2**20
     body_seconds: float = 15.0
     """A body that is not all here by then is not waited for."""
+    upload_bytes: int = FENCE.upload
+    """A layer that is uploaded into a draft; other bodies are never that large."""
+    file_seconds: float = 300.0
+    """A file that is not all here by then is not waited for."""
+    files_at_once: int = 4
+    """Files received and read at once; each takes up to its limit on disk meanwhile, and its reader 512 MiB of address space."""
     threads: int = 16
     """Requests worked on at once; each new thread sets up its own PROJ, and more of them would only share the same cores."""
     keep_maps: int = 4
