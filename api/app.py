@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,19 +22,23 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems, settings
-from api.routers import files, health, map_drafts, map_route, map_versions, ogc, ogc_writing
+from api.routers import files, health, jobs, map_drafts, map_route, map_versions, ogc, ogc_writing
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
+from api.usecases.histories import Histories
+from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
+from api.usecases.map_jobs import Studies, WarmStarts
 from geodata.db.engine import open_database
 from geodata.drafts import Desk
+from geodata.intake import Limits
 from geodata.store import Maps
 
 ROUTERS = (
-    health.router, map_versions.router, map_drafts.router, map_route.router, files.router,
+    health.router, map_versions.router, map_drafts.router, map_route.router, files.router, jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
 )  # fmt: skip
-FILES = re.compile(r"/api/v1/drafts/[^/]+/uploads$")
+FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(?P<uploads>uploads)|histories)$")
 FORM_BYTES = 1 << 16
 """What a form may put around its file."""
 ABOUT = "每个地点、类别与时刻恰有一个负责中队。/ Every place, category and instant has exactly one responsible squad."
@@ -54,9 +58,16 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = serving.threads
         with open_database(serving.database) as db:
-            app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
-            app.state.receiving = 0
-            yield
+            of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
+            limits = Limits(file=serving.history_bytes, rows=serving.history_rows)
+            with closing(Histories(serving.histories, most=serving.keep_histories, limits=limits)) as histories:
+                runner = Jobs(now, queue=serving.queue, keep=serving.keep_jobs)
+                app.state.studies = Studies(of, runner, histories, WarmStarts(serving.keep_warm))
+                app.state.receiving = 0
+                try:
+                    yield
+                finally:
+                    await to_thread.run_sync(runner.close)
 
     app = FastAPI(
         title="jieguan", version="1", description=ABOUT, lifespan=lifespan, openapi_url="/api/openapi.json",
@@ -112,7 +123,8 @@ class Door:
         found = FILES.search(scope["path"]) if scope["method"] == "POST" else None
         if found is None:
             return self.serving.body_bytes, self.serving.body_seconds
-        return self.serving.upload_bytes + FORM_BYTES, self.serving.file_seconds
+        size = self.serving.upload_bytes if found["uploads"] else self.serving.history_bytes
+        return size + FORM_BYTES, self.serving.file_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

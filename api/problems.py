@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from api import receiving, security
 from api.schemas import strict
-from api.usecases import map_features, map_places, map_rows, map_writes
+from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_rows, map_writes
 from api.usecases.route_file import PointFile
 from geodata import drafts, edits, store
 from geodata.arcs import UnknownArc
@@ -53,6 +53,16 @@ STATUS: Mapping[type[JieguanError], int] = {
     map_rows.SquadStillNamed: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
+    jobs.UnknownJob: 404,
+    jobs.JobOver: 409,
+    jobs.JobNotDone: 409,
+    jobs.JobOfOtherKind: 409,
+    jobs.JobBroke: 500,
+    jobs.JobsBusy: 503,
+    histories.UnknownHistory: 404,
+    histories.HistoryNameTaken: 409,
+    histories.TooManyHistories: 409,
+    map_jobs.NoSuchProposal: 404,
     receiving.FilesBusy: 503,
     UploadTooBig: 413,
     CannotWrite: 500,

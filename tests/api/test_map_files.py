@@ -240,22 +240,25 @@ PERSON = "X-Jieguan-Person: x\r\n"
 
 def test_a_gigabyte_is_refused_before_it_is_read(base: str) -> None:
     who = Person(base)
-    head = f"POST /api/v1/drafts/{who.begin()}/uploads?name=a.gpkg HTTP/1.1\r\n{PERSON}Content-Length: {1 << 30}\r\n"
-    assert answered(base, head)[0].startswith("HTTP/1.1 413")
+    for path in (f"/api/v1/drafts/{who.begin()}/uploads?name=a.gpkg", "/api/v1/histories?name=a"):
+        head = f"POST {path} HTTP/1.1\r\n{PERSON}Content-Length: {1 << 30}\r\n"
+        assert answered(base, head)[0].startswith("HTTP/1.1 413")
+    assert who.get("/api/v1/histories") == []
 
 
 def test_what_does_not_say_how_much_it_is_is_refused_as_soon_as_it_is_too_much(city_url: str) -> None:
     block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    with live(Serving(city_url, development=True, upload_bytes=1 << 20)) as address:
+    with live(Serving(city_url, development=True, upload_bytes=1 << 20, history_bytes=1 << 20)) as address:
         who = Person(address)
         draft = who.begin()
-        for path in (f"/api/v1/drafts/{draft}/uploads?name=a.csv",):
+        for path in (f"/api/v1/drafts/{draft}/uploads?name=a.csv", "/api/v1/histories?name=a"):
             head = f"POST {path} HTTP/1.1\r\n{PERSON}Transfer-Encoding: chunked\r\n"
             line, out = answered(address, head, (block for _ in range(18)))  # never ended: whoever waits for the rest waits for ever
             assert line.startswith("HTTP/1.1 413"), (line, out)
             whole = who.http.post(path, content=b"x" * ((1 << 20) + 1), headers=RAW)
             assert (whole.status_code, whole.json()["type"].rpartition(":")[2]) == (413, "UploadTooBig")
         assert sent(who, draft, b"x" * (1 << 20), 422, name="a.gpkg")["type"].endswith("NotWhatItSays")
+        assert who.get("/api/v1/histories") == []
         other = {"content": b'"' + b"x" * (33 << 20) + b'"', "headers": {"Content-Type": "application/json"}}
         assert who.http.post("/api/v1/drafts", **other).status_code == 413
 
@@ -277,7 +280,7 @@ def test_a_file_has_longer_to_arrive_than_other_bodies(city_url: str) -> None:
 
 def test_who_may_not_write_is_told_before_the_file_is_sent(city_url: str) -> None:
     with live(city_url, development=False) as address:
-        for path in ("/api/v1/drafts/x/uploads?name=a.gpkg",):
+        for path in ("/api/v1/drafts/x/uploads?name=a.gpkg", "/api/v1/histories?name=a"):
             head = f"POST {path} HTTP/1.1\r\n{PERSON}Content-Length: {1 << 30}\r\n"
             assert answered(address, head)[0].startswith("HTTP/1.1 403")
 
