@@ -9,8 +9,9 @@ Endpoints are plain functions in threads; each use case commits before it return
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,17 +22,25 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems, settings
-from api.routers import health, map_drafts, map_route, map_versions, ogc, ogc_writing
+from api.routers import files, health, jobs, map_drafts, map_route, map_versions, ogc, ogc_writing
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
+from api.usecases.histories import Histories
+from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
+from api.usecases.map_jobs import Studies, WarmStarts
 from geodata.db.engine import open_database
 from geodata.drafts import Desk
+from geodata.intake import Limits
 from geodata.store import Maps
 
 ROUTERS = (
-    health.router, map_versions.router, map_drafts.router, map_route.router, ogc_writing.router, ogc.of_draft, ogc.of_map,
+    health.router, map_versions.router, map_drafts.router, map_route.router, files.router, jobs.router, jobs.files,
+    ogc_writing.router, ogc.of_draft, ogc.of_map,
 )  # fmt: skip
+FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(?P<uploads>uploads)|histories)$")
+FORM_BYTES = 1 << 16
+"""What a form may put around its file."""
 ABOUT = "每个地点、类别与时刻恰有一个负责中队。/ Every place, category and instant has exactly one responsible squad."
 
 
@@ -49,8 +58,16 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = serving.threads
         with open_database(serving.database) as db:
-            app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
-            yield
+            of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
+            limits = Limits(file=serving.history_bytes, rows=serving.history_rows)
+            with closing(Histories(serving.histories, most=serving.keep_histories, limits=limits)) as histories:
+                runner = Jobs(now, queue=serving.queue, keep=serving.keep_jobs)
+                app.state.studies = Studies(of, runner, histories, WarmStarts(serving.keep_warm))
+                app.state.receiving = 0
+                try:
+                    yield
+                finally:
+                    await to_thread.run_sync(runner.close)
 
     app = FastAPI(
         title="jieguan", version="1", description=ABOUT, lifespan=lifespan, openapi_url="/api/openapi.json",
@@ -61,7 +78,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Door, seconds=serving.body_seconds, size=serving.body_bytes)
+    app.add_middleware(Door, serving=serving)
     return app
 
 
@@ -94,17 +111,27 @@ def config(
 class Door:
     """In front of everything: a body has a limit and arrives in time, and no answer is taken for what it is not.
 
-    What is refused here is raised where the body is read, so it is answered like any other problem.
+    Where files are taken they have limits of their own. What is refused here is raised where the body is read, so it is answered
+    like any other problem.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float, size: int) -> None:
-        self.app, self.seconds, self.size = app, seconds, size
+    def __init__(self, app: ASGIApp, serving: Serving) -> None:
+        self.app, self.serving = app, serving
+
+    def allowed(self, scope: Scope) -> tuple[int, float]:
+        """Bytes and seconds for a body."""
+        found = FILES.search(scope["path"]) if scope["method"] == "POST" else None
+        if found is None:
+            return self.serving.body_bytes, self.serving.body_seconds
+        size = self.serving.upload_bytes if found["uploads"] else self.serving.history_bytes
+        return size + FORM_BYTES, self.serving.file_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        deadline = asyncio.get_running_loop().time() + self.seconds
+        most, seconds = self.allowed(scope)
+        deadline = asyncio.get_running_loop().time() + seconds
         declared = next((int(v) for k, v in scope["headers"] if k == b"content-length" and v.isdigit()), 0)
         complete, size = False, 0
 
@@ -112,7 +139,7 @@ class Door:
             nonlocal complete, size
             if complete:  # what comes now is the client hanging up, and that may take as long as it likes
                 return await receive()
-            if declared > self.size:
+            if declared > most:
                 raise HTTPException(413)
             try:
                 async with asyncio.timeout_at(deadline):
@@ -120,7 +147,7 @@ class Door:
             except TimeoutError as error:
                 raise HTTPException(408) from error
             size += len(message.get("body", b""))
-            if size > self.size:
+            if size > most:
                 raise HTTPException(413)
             complete = not message.get("more_body", False)
             return message

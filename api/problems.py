@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -16,12 +18,15 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import security
+from api import receiving, security
 from api.schemas import strict
-from api.usecases import map_features, map_places, map_rows, map_writes
+from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_rows, map_writes
+from api.usecases.route_file import PointFile
 from geodata import drafts, edits, store
 from geodata.arcs import UnknownArc
+from geodata.child import UploadTooBig
 from geodata.db import engine
+from geodata.written import CannotWrite
 from routing.errors import JieguanError, Lang
 
 STATUS: Mapping[type[JieguanError], int] = {
@@ -48,6 +53,19 @@ STATUS: Mapping[type[JieguanError], int] = {
     map_rows.SquadStillNamed: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
+    jobs.UnknownJob: 404,
+    jobs.JobOver: 409,
+    jobs.JobNotDone: 409,
+    jobs.JobOfOtherKind: 409,
+    jobs.JobBroke: 500,
+    jobs.JobsBusy: 503,
+    histories.UnknownHistory: 404,
+    histories.HistoryNameTaken: 409,
+    histories.TooManyHistories: 409,
+    map_jobs.NoSuchProposal: 404,
+    receiving.FilesBusy: 503,
+    UploadTooBig: 413,
+    CannotWrite: 500,
     engine.WriterBusy: 503,
     engine.ServerUnreachable: 503,
 }
@@ -73,7 +91,8 @@ HTTP: Mapping[int, tuple[str, str]] = {
     404: ("没有这个地址。可用的地址见 /api/openapi.json。", "There is nothing here. What there is: /api/openapi.json."),
     405: ("此地址不支持该方法。允许的方法见响应头 Allow。", "This address does not take that method. See the header Allow."),
     408: ("请求正文迟迟未到齐,已停止等待;未作任何改动。请重试。", "The body did not arrive in time; nothing was changed. Try again."),
-    413: ("请求正文超过上限;未作任何改动。请分成几次提交。", "The body exceeds the limit; nothing was changed. Send it in parts."),
+    413: ("请求正文超过上限;未作任何改动。请分成几次提交,或只传有改动的图层。",
+          "The body exceeds the limit; nothing was changed. Send it in parts, or only the layers that changed."),
     500: ("服务内部出错,已记入日志。请联系管理员。", "Something is wrong with the service; it is in the log. Tell who runs it."),
     503: ("数据库繁忙或暂时不可达。请稍后重试。", "The database is busy or cannot be reached. Try again later."),
 }
@@ -94,6 +113,9 @@ REASONS: Mapping[str, tuple[str, str]] = {
     "less_than_equal": ("过大", "is too great"),
     "finite_number": ("必须是有限的数", "must be a finite number"),
 }
+OPTION = re.compile(r"--([a-z][a-z-]*)")
+PARAMETERS = {name.replace("_", "-"): name for name in (*(f.name for f in fields(PointFile)), "recorded", "since", "layer")}
+"""Options of the command line that are parameters here."""
 NO_REASON = ("类型或内容不对", "is of the wrong type or content")
 
 log = logging.getLogger("jieguan")
@@ -129,14 +151,32 @@ def status_of(error: JieguanError) -> int:
 
 def told(error: JieguanError, lang: Lang) -> dict[str, Any]:
     """An error as the members of a problem."""
-    facts = {k: _json(v) for k, v in error.facts.items()}
-    return {"type": f"urn:jieguan:problem:{type(error).__name__}", "detail": error.text(lang), "facts": facts}
+    facts = as_parameters({k: _json(v) for k, v in error.facts.items()})
+    return {"type": f"urn:jieguan:problem:{type(error).__name__}", "detail": as_parameters(error.text(lang)), "facts": facts}
+
+
+def problem_of(error: JieguanError, lang: Lang) -> dict[str, Any]:
+    """An error as a whole problem."""
+    status = status_of(error)
+    return {"title": _title(status, lang), "status": status, **told(error, lang)}
+
+
+def as_parameters(value: Any) -> Any:
+    """What is said to the command line (`--at-field`), as it is called here (`at_field`)."""
+    if isinstance(value, str):
+        return OPTION.sub(lambda found: PARAMETERS.get(found[1], found[0]), value)
+    if isinstance(value, dict):
+        return {k: as_parameters(v) for k, v in value.items()}
+    return [as_parameters(v) for v in value] if isinstance(value, list) else value
+
+
+def _title(status: int, lang: Lang) -> str:
+    return TITLES.get(status, TITLES[500 if status >= 500 else 400])[lang == "en"]
 
 
 def problem(status: int, lang: Lang, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
     """A problem as an answer."""
-    title = TITLES.get(status, TITLES[500 if status >= 500 else 400])[lang == "en"]
-    body = {"type": "about:blank", "title": title, "status": status, **members}
+    body = {"type": "about:blank", "title": _title(status, lang), "status": status, **members}
     out = {**(headers or {}), "Content-Language": lang, "Cache-Control": "no-store"}
     if status == 503:
         out["Retry-After"] = "2"

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from geodata.child import FENCE
+
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -18,6 +20,24 @@ class Serving:
     body_bytes: int = 32 * 2**20
     body_seconds: float = 15.0
     """A body that is not all here by then is not waited for."""
+    upload_bytes: int = FENCE.upload
+    """A layer that is uploaded into a draft; other bodies are never that large."""
+    history_bytes: int = 256 * 2**20
+    """A file of past cases."""
+    history_rows: int = 10_000_000
+    file_seconds: float = 300.0
+    """A file that is not all here by then is not waited for."""
+    files_at_once: int = 4
+    """Files received and read at once; each takes up to its limit on disk meanwhile, and its reader 512 MiB of address space."""
+    histories: str | None = None
+    """The folder in which past cases are kept; without one, in a temporary folder that goes when the process ends."""
+    keep_histories: int = 20
+    queue: int = 8
+    """Jobs that may wait; who comes then is told to come again."""
+    keep_jobs: int = 20
+    """Jobs that ended, with their results; older ones are forgotten."""
+    keep_warm: int = 2
+    """Histories kept decided under the map in force, some 100 bytes a case."""
     threads: int = 16
     """Requests worked on at once; each new thread sets up its own PROJ, and more of them would only share the same cores."""
     keep_maps: int = 4
@@ -25,8 +45,9 @@ class Serving:
 
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
-    """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT."""
-    return Serving(environment.get("JIEGUAN_DATABASE", "jieguan.db"), development(environment))
+    """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT, JIEGUAN_HISTORIES."""
+    database, histories = environment.get("JIEGUAN_DATABASE", "jieguan.db"), environment.get("JIEGUAN_HISTORIES") or None
+    return Serving(database, development(environment), histories=histories)
 
 
 def development(environment: Mapping[str, str] = os.environ) -> bool:

@@ -325,7 +325,7 @@ class Desk:
         Raises OpenFindings, NotSigned, OnlyItsAuthor, and what `store.publish` raises.
         """
         working = self.open(draft)
-        _check_open(working)
+        check_open(working)
         signed = self.readiness(working)
         version = store.version_of(working.now.features(), working.settings, progress)
         done = store.publish(
@@ -363,7 +363,7 @@ class Desk:
         while True:
             with self._turn:  # a draft's index moves along with it, so one thread at a time works anything out
                 working = self.open(draft)
-                _check_open(working)
+                check_open(working)
                 kind, args = step(working)
             with self.db.writing() as session:
                 row = _locked(session, draft)
@@ -470,7 +470,8 @@ def _entry(working: Working, new: Sequence[Entry], seq: int) -> Entry:
     return next(e for e in (*working.log, *new) if e.seq == seq)
 
 
-def _check_open(working: Working) -> None:
+def check_open(working: Working) -> None:
+    """Raises DraftClosed."""
     if working.state != OPEN:
         raise DraftClosed(draft=working.id, state=working.state)
 

@@ -21,6 +21,7 @@ from geodata.crs import BoolArray, Bounds, FloatArray, Pair, System, check_decla
 from routing.errors import JieguanError, Lang
 
 FAR_M = 100_000.0  # beyond the extent's box: another city, and metres of our zone no longer mean much there
+WORLD_M = 20_040_000.0  # half the way around the earth: no place is less certain than that
 ENOUGH_DECIMALS = 5  # 1e-5 degrees is 1 m; fewer decimals are a coarse grid: 1e-4 degrees, 6 m to its corner
 
 
@@ -35,8 +36,8 @@ class UnequalColumns(JieguanError):
 
 
 class BadErrorRadius(JieguanError):
-    zh = "{field}={value} 不能作为误差:误差是以米计的半径,应为不小于 0 的数。"
-    en = "{field}={value} is no error radius: it is in metres, and a finite number not below 0."
+    zh = "{field}={value} 不能作为误差:误差是以米计的半径,应为不小于 0 的数,且不超过地球半周(2004 万米)。"
+    en = "{field}={value} is no error radius: it is in metres, not below 0 and not beyond half the way around the earth (20,040,000)."
 
 
 class LatLonSwapped(JieguanError):
@@ -90,8 +91,8 @@ SENTENCES: Mapping[str, Mapping[Lang, str]] = {
         "en": "{rows} rows are over {far_km} km outside the extent (first: row {first}): check {x}, {y} and datum.",
     },
     "bad_error": {
-        "zh-CN": "{rows} 行的误差不是不小于 0 的数(首见于第 {first} 行):不知误差便不知有没有越界;请补录 {error}。",
-        "en": "{rows} rows have an error that is no number >= 0 (first: row {first}): fill in {error} or omit it.",
+        "zh-CN": "{rows} 行的误差不是 0 至 2004 万之间的数(首见于第 {first} 行):不知误差便不知有没有越界;请补录 {error}。",
+        "en": "{rows} rows have an error that is no number from 0 to 20,040,000 (first: row {first}): fill in {error} or omit it.",
     },
     "widened": {
         "zh-CN": "{rows} 行的经纬度少于 5 位小数(首见于第 {first} 行):误差已放大,最大 {worst_m} 米。",
@@ -114,7 +115,7 @@ class PointColumns:
     error_field: str | None = None
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.error_m) and self.error_m >= 0):
+        if not 0 <= self.error_m <= WORLD_M:
             raise BadErrorRadius(field="--error-m", value=self.error_m)
 
     @property
@@ -372,7 +373,7 @@ def _error(
     x: _Numbers, y: _Numbers, error: _Numbers | None, of: PointColumns, found: _Findings
 ) -> tuple[FloatArray, BoolArray]:
     stated = np.full(x.values.size, of.error_m) if error is None else error.values
-    found.add(~(stated >= 0), LocationError.BAD_ERROR)
+    found.add(~((stated >= 0) & (stated <= WORLD_M)), LocationError.BAD_ERROR)
     if not of.system.geographic:
         return stated, np.zeros(x.values.size, np.bool_)
     decimals = np.maximum(x.decimals, y.decimals)  # 113.6, 34.75123: the zeros of the first were not written

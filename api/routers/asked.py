@@ -50,13 +50,16 @@ class _Read(Request):
 class StrictRoute(APIRoute):
     """A route that refuses what it does not know."""
 
+    def parameters(self) -> set[str]:
+        """What may stand behind the `?` of its address."""
+        return {p.alias for p in get_flat_params(self.dependant) if isinstance(p.field_info, params.Query)}
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        answer = super().get_route_handler()
-        known = {p.alias for p in get_flat_params(self.dependant) if isinstance(p.field_info, params.Query)}
+        answer, known = super().get_route_handler(), self.parameters()
         takes_body, untyped = self.body_field is not None, self.strict_content_type is False
 
         async def handle(request: Request) -> Response:
-            _check_parameters(request, known)
+            check_parameters(request, known)
             read = _Read(request.scope, request.receive)
             data = await read.body() if takes_body else b""
             if data:
@@ -73,7 +76,8 @@ def _check_media(value: str | None, untyped: bool) -> None:
         raise WrongMedia(value=(value or "-")[:60])
 
 
-def _check_parameters(request: Request, known: set[str]) -> None:
+def check_parameters(request: Request, known: set[str]) -> None:
+    """Raises UnknownParameter, ParameterTwice."""
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:

@@ -36,12 +36,12 @@ def drafts(of: Of) -> list[dict[str, Any]]:
 def begin(of: Of, body: sent.NewDraft, person: Writer, response: Response) -> dict[str, Any]:
     made = use.begin(of, body.name, person)
     response.headers["Location"] = f"/api/v1/drafts/{made['id']}"
-    return _tagged(made, response)
+    return tagged(made, response)
 
 
 @router.get("/drafts/{draft}", summary="A draft as it stands; its ETag is its revision")
 def draft(of: Of, draft: str, response: Response) -> dict[str, Any]:
-    return _tagged(use.draft(of, draft), response)
+    return tagged(use.draft(of, draft), response)
 
 
 @router.get("/drafts/{draft}/layers/{layer}", summary="The rows of a layer as drawn, as GeoJSON")
@@ -71,22 +71,22 @@ def add(
     if_match: IfMatch = None,
 ) -> dict[str, Any]:
     by = By(draft, person, revision_of(if_match, body.seen))
-    return _tagged(use.edit(of, by, edit_of(body.edit), body.crs == "work", body.note), response)
+    return tagged(use.edit(of, by, edit_of(body.edit), body.crs == "work", body.note), response)
 
 
 @router.post("/drafts/{draft}/undo", summary="Take an edit out")
 def undo(of: Of, draft: str, body: sent.Undo, person: Writer, response: Response, if_match: IfMatch = None) -> dict[str, Any]:
-    return _tagged(use.undo(of, By(draft, person, revision_of(if_match, body.seen)), body.seq), response)
+    return tagged(use.undo(of, By(draft, person, revision_of(if_match, body.seen)), body.seq), response)
 
 
 @router.post("/drafts/{draft}/redo", summary="Put back what was undone last")
 def redo(of: Of, draft: str, body: sent.Seen, person: Writer, response: Response, if_match: IfMatch = None) -> dict[str, Any]:
-    return _tagged(use.redo(of, By(draft, person, revision_of(if_match, body.seen))), response)
+    return tagged(use.redo(of, By(draft, person, revision_of(if_match, body.seen))), response)
 
 
 @router.post("/drafts/{draft}/rebase", summary="Onto what was published last, edit by edit")
 def rebase(of: Of, draft: str, person: Writer, lang: In, response: Response) -> dict[str, Any]:
-    return _tagged(use.rebase(of, By(draft, person), lang), response)
+    return tagged(use.rebase(of, By(draft, person), lang), response)
 
 
 @router.post("/drafts/{draft}/abandon", summary="Close it without publishing")
@@ -158,7 +158,8 @@ def publish(of: Of, draft: str, body: sent.NewPublication, person: Writer, if_ma
     return use.publish(of, by, body.reason, body.document, body.valid_from)
 
 
-def _tagged(standing: dict[str, Any], response: Response) -> dict[str, Any]:
+def tagged(standing: dict[str, Any], response: Response) -> dict[str, Any]:
+    """A draft's standing, with its revision as the ETag."""
     response.headers["ETag"] = f'"{standing["revision"]}"'
     return standing
 

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -21,9 +21,10 @@ from geodata import store
 from geodata.build import MapFiles
 from geodata.child import FENCE, Fence
 from geodata.compile import Progress, silent
+from geodata.crs import parse_datum
 from geodata.db import tables
 from geodata.db.engine import Database
-from geodata.drafts import Desk, Working, check_seen
+from geodata.drafts import Desk, Working, check_open, check_seen
 from geodata.edits import Draft, Edit, replayed
 from geodata.exporting import DEFAULT_CRS, About, Exported, Told, export
 from geodata.importing import NOTHING_STATED, Base, Changes, Imported, Provenance, changes, issues_of, merged, read_map
@@ -280,6 +281,11 @@ class Applied:
         }  # fmt: skip
 
 
+def fence_for(size: int) -> Fence:
+    """The fence of a reader of files of up to that many bytes."""
+    return replace(FENCE, upload=size)
+
+
 def upload(
     desk: Desk,
     draft: str,
@@ -292,16 +298,22 @@ def upload(
     layer: LayerName | None = None,
     datum: str | None = None,
     apply: bool = False,
+    seen: int | None = None,
     fence: Fence = FENCE,
 ) -> Applied:
     """A file as edits of a draft; `apply` False only tells what would become of it. A change refused holds up no other.
 
-    `layer`, `datum`: as `upload_rows.rows_in`. `name`, `size`: of a stream. Raises UnknownDraft, DraftClosed, NotOfThisDraft,
-    RebasedSince, and what `read_upload` and `rows_in` raise.
+    `layer`, `datum`: as `upload_rows.rows_in`. `name`, `size`: of a stream. `seen`: the revision its author looked at (None: the
+    latest), or an earlier one of which the file is a copy: what others touched since is refused. Raises UnknownDraft, DraftClosed,
+    UnknownDatum, NotOfThisDraft, RebasedSince, and what `read_upload` and `rows_in` raise.
     """
     working = desk.open(draft)
+    check_open(working)
+    if datum is not None:
+        parse_datum(datum)
     uploaded = read_upload(source, name, size=size, fence=fence)
-    base, seen = _exported_from(working, uploaded.about, uploaded.name)
+    base, copied = _exported_from(working, uploaded.about, uploaded.name)
+    seen = copied if seen is None else min(seen, copied)
     read = rows_in(uploaded, base.features(), working.settings, layer=layer, datum=datum)
     note = f"{uploaded.name} sha256:{uploaded.sha256}"
     done = _applied(desk, working, wishes_of(base, read), author, now, note=note, apply=apply, seen=seen)

@@ -140,13 +140,13 @@ def edit(of: MapStore, by: By, made: Callable[[Frame, str], Edit], work: bool, n
 
 def undo(of: MapStore, by: By, seq: int | None) -> dict[str, Any]:
     """Take an edit out, the last by default. Raises NothingToUndo, UndoneByOthers, EditConflict."""
-    _check_seen(of, by)
+    as_seen(of, by)
     return standing(of.desk.undo(by.draft, by.person, of.now(), seq))
 
 
 def redo(of: MapStore, by: By) -> dict[str, Any]:
     """Put back what was undone last. Raises NothingToUndo, EditConflict."""
-    _check_seen(of, by)
+    as_seen(of, by)
     return standing(of.desk.redo(by.draft, by.person, of.now()))
 
 
@@ -174,7 +174,7 @@ def comment(of: MapStore, by: By, text: str, place: Sequence[float] | None) -> N
 
 def sign(of: MapStore, by: By, side: str, role: str, reason: str, document: str) -> None:
     """Sign what the draft now is; with `seen`, only if that is what the signer looked at. Raises EditConflict, NoDocument."""
-    _check_seen(of, by)
+    as_seen(of, by)
     of.desk.sign(by.draft, side, by.person, of.now(), role=role, reason=reason, document=document)
 
 
@@ -194,7 +194,7 @@ def enter_defect(
 
 def publish(of: MapStore, by: By, reason: str, document: str, valid_from: datetime | None) -> dict[str, Any]:
     """Put it in force. Raises EditConflict, OpenFindings, NotSigned, OnlyItsAuthor, BaseOutdated, InThePast, BeforeTheLast."""
-    _check_seen(of, by)
+    as_seen(of, by)
     done, version = of.desk.publish(by.draft, by.person, reason, of.now, valid_from=valid_from, document=document)
     return {**publication_told(done), "certificate": version.certificate}
 
@@ -282,13 +282,14 @@ def defects(of: MapStore) -> list[dict[str, Any]]:
 # --- small parts ---
 
 
-def _check_seen(of: MapStore, by: By) -> None:
-    """For what concerns the draft as a whole: it must be as its author saw it."""
+def as_seen(of: MapStore, by: By) -> Working:
+    """For what concerns the draft as a whole: it must be as its author saw it. Raises UnknownDraft, EditConflict."""
     working = of.desk.open(by.draft)
     if by.seen is not None and by.seen != working.revision:
         between = _between(working, by.seen)
         others = ", ".join(dict.fromkeys(e["author"] for e in between)) or "-"
         raise EditConflict(seen=by.seen, now=working.revision, others=others, where="-", between=between)
+    return working
 
 
 def _between(working: Working, seen: int) -> list[dict[str, Any]]:

@@ -302,7 +302,7 @@ def test_nothing_is_committed_after_a_yield_and_endpoints_are_threads(repo: Path
 
 
 def test_use_cases_know_no_fastapi(repo: Path) -> None:
-    for source in sorted((repo / "api" / "usecases").glob("map_*.py")):
+    for source in sorted((repo / "api" / "usecases").glob("*.py")):
         text = source.read_text(encoding="utf-8")
         assert "fastapi" not in text, source.name
         assert "starlette" not in text, source.name

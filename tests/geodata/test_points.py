@@ -242,14 +242,14 @@ def test_float32_is_judged_as_float32():
 
 def test_error_column():
     of = PointColumns("lon", "lat", WGS84, error_field="err")
-    errors = ["5", "0", "-1", "nan", None, "inf", "x"]
-    found = located(["113.61711"] * 7, ["34.86761"] * 7, of, err=errors)
-    assert list(found.location_error) == [None, None] + ["bad_error"] * 5
+    errors = ["5", "0", "-1", "nan", None, "inf", "x", "1e300"]
+    found = located(["113.61711"] * 8, ["34.86761"] * 8, of, err=errors)
+    assert list(found.location_error) == [None, None] + ["bad_error"] * 6
     assert list(found.error_m[:2]) == [5.0, 0.0]
     assert "err" in found.notes[0].text("zh-CN")
 
 
-@pytest.mark.parametrize("error", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("error", [-1.0, float("nan"), float("inf"), 1e9])
 def test_error_constant(error):
     with pytest.raises(BadErrorRadius, match="--error-m"):
         PointColumns("lon", "lat", WGS84, error_m=error)
