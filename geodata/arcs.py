@@ -32,6 +32,8 @@ from routing.ground.noding import MM, Ints, Linework, linework, unique_rows
 Holders = tuple[str, ...]
 """Codes, ascending; () nobody."""
 
+NOBODY: Holders = ()
+
 NEAR_MM = 2
 """Lines nearer than this to a change may be snapped by it, so the ground on their sides is overlaid with it."""
 
@@ -196,7 +198,10 @@ def reshaped(coverage: Coverage, index: ArcIndex, paths: Mapping[str, Ints]) -> 
     _check_ends(coverage, new)
     lines = _lines([*new.values(), *(coverage.arcs[i].path for i in new)])
     touched = _touched(index, lines) | {h for i in new for h in (coverage.arcs[i].left, coverage.arcs[i].right)}
-    local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
+    local = _local(coverage, touched)
+    if NOBODY in touched:  # what lies wholly inside of a rim that is moved outwards comes near no line
+        x0, y0, x1, y1 = shapely.bounds(lines).tolist()
+        local |= {a.id: a for a in index.near((x0, y0, x1, y1)) if not a.left or not a.right}
     after = [Arc(a.id, new.get(a.id, a.path), a.left, a.right) for a in local.values()]
     full, held, of = _overlaid(after, touched, None)
     _check_overlaps(full, held, {c for i in new for c in coverage.arcs[i].holders})
@@ -212,7 +217,7 @@ def relabelled(
     """
     touched = _touched(index, region)
     touched.add(located(index, shapely.get_coordinates(region)[0]) if inside is None else inside)
-    local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
+    local = _local(coverage, touched)
     full, held, of = _overlaid(list(local.values()), touched, region)
     here = [_only([h for h in label if h is not _REGION]) for label in held]
     now: list[Holders | None] = []
@@ -250,6 +255,14 @@ def located(index: ArcIndex, at: Any) -> Holders:
 
 
 # --- overlaid and put together again ---
+
+
+def _local(coverage: Coverage, touched: set[Holders]) -> dict[str, Arc]:
+    """The arcs around ground that somebody holds. Nobody's is not overlaid: it is all of the outside and every gap of the layer,
+    and its rims far from a change stay the very same values."""
+    some = touched - {NOBODY}
+    return {a.id: a for a in coverage.arcs.values() if a.left in some or a.right in some}
+
 
 _REGION: Holders = ("\0",)
 """Stands for the region among the parts of an overlay."""
