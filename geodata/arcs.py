@@ -115,15 +115,34 @@ class Coverage:
 
     def ground(self, code: str) -> Any:
         """A code's ground in metres: a MultiPolygon in normal form; empty where it has none."""
-        return ground_of(self.outline(code))
+        return ground_of(self.outline(code), holding(code))
 
 
-def ground_of(outline: Sequence[Arc]) -> Any:
-    """The ground that arcs enclose, metres."""
+def holding(code: str) -> Callable[[Holders], bool]:
+    """Is the code among some holders?"""
+    return lambda held: code in held
+
+
+def ground_of(outline: Sequence[Arc], ours: Callable[[Holders], bool]) -> Any:
+    """The ground on our sides of the arcs that part it from the rest, metres. `ours`: whether the holders of a side are us.
+
+    Sides decide, not nesting: where an outline touches itself, what lies between may be somebody else's.
+    """
     if not outline:
         return shapely.MultiPolygon()
-    area = shapely.build_area(_lines([a.path for a in outline]))
-    return metres(shapely.normalize(shapely.multipolygons(shapely.get_parts(area))))
+    lines: Any = [shapely.LineString(a.path) for a in outline]
+    faces = shapely.get_parts(shapely.polygonize(lines))
+    rings = shapely.get_coordinates(shapely.get_exterior_ring(shapely.orient_polygons(faces)), return_index=True)
+    first = np.searchsorted(rings[1], np.arange(len(faces)))
+    asked = np.concatenate([rings[0][first], rings[0][first + 1]], 1).astype(np.int64)  # of each face an edge with it on the left
+    there = np.concatenate([np.concatenate([a.path[:-1], a.path[1:]], 1) for a in outline])
+    sides = [(ours(a.left), ours(a.right)) for a in outline]
+    side = np.repeat(np.array(sides, np.bool_).reshape(-1, 2), [len(a.path) - 1 for a in outline], axis=0)
+    edges, place = unique_rows(np.concatenate([there, np.roll(there, 2, 1), asked]))
+    held = np.zeros(len(edges), np.bool_)
+    held[place[: 2 * len(there)]] = np.concatenate([side[:, 0], side[:, 1]])
+    kept = faces[held[place[2 * len(there) :]]]
+    return metres(shapely.normalize(shapely.multipolygons(kept)))
 
 
 def metres(shape: Any) -> Any:

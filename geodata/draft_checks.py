@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geodata.arcs import Arc, ArcIndex, Coverage, box_of, ground_of, located, metres
+from geodata.arcs import Arc, ArcIndex, Coverage, box_of, ground_of, holding, located, metres
 from geodata.topology import check, issue_of
 from geodata.topology_edges import FACING, NEAR_M, TOUCH_M
 from geodata.topology_facts import Flaw, inscribed, layer_facts
@@ -65,7 +65,7 @@ def _checked(
 ) -> Checks:
     outlines = _outlines(coverage)
     grounds = {} if before is None else {c: g for c, g in before.grounds.items() if c not in changed}
-    grounds |= {code: ground_of(outlines[code]) for code in sorted(changed & outlines.keys())}
+    grounds |= {code: ground_of(outlines[code], holding(code)) for code in sorted(changed & outlines.keys())}
     own = sorted(changed & outlines.keys())
     if before is not None and _plain(before, changed, [a for c in own for a in outlines[c]]) and not _crowded(index, new):
         found = check(layer_facts(own, [grounds[code] for code in own], roster=roster), but=("unmatched_edge",))

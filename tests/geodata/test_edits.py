@@ -155,6 +155,28 @@ def test_overlaps_and_gaps_stay_what_they_are() -> None:
     assert {code: coverage.ground(code).area for code in grounds} == {"a": 10_000, "b": 11_000, "c": 9_500}
 
 
+def test_ground_between_two_touching_parts_of_an_outline_is_not_its_own() -> None:
+    """Told by nesting alone, the diamond would be a's as well."""
+    diamond = shapely.Polygon([(0, 50), (50, 20), (100, 50), (50, 80)])
+    for inside in (diamond, shapely.Polygon([(0, 0), (100, 0), (50, 60)]), shapely.Polygon([(20, 0), (80, 0), (50, 100)])):
+        grounds = {"a": shapely.box(0, 0, 100, 100) - inside, "b": inside}
+        for some in (grounds, {"a": grounds["a"]}):
+            coverage = coverage_of(some)
+            for code, shape in some.items():
+                assert on_grid(coverage.ground(code)).equals(on_grid(shape)), code
+
+
+@given(st.lists(st.sampled_from(["", "a", "b", "ab"]), min_size=16, max_size=16))
+def test_arcs_give_back_grounds_that_touch_themselves_and_others_at_corners(held: list[str]) -> None:
+    cells = {(n % 4, n // 4): codes for n, codes in enumerate(held)}
+    grounds = {
+        code: shapely.union_all([shapely.box(x, y, x + 1, y + 1) for (x, y), codes in cells.items() if code in codes]) for code in "ab"
+    }
+    coverage = coverage_of({code: shape for code, shape in grounds.items() if shape.area})
+    for code in coverage.codes():
+        assert shapely.equals(coverage.ground(code), grounds[code])
+
+
 # ---- each edit ------------------------------------------------------------------------------------------------------
 
 
