@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geodata.arcs import Arc, ArcIndex, Coverage, box_of, ground_of, holding, located, metres
+from geodata.arcs import Arc, ArcIndex, Coverage, box_of, ground_of, holding, located, metres, millimetres
 from geodata.topology import check, issue_of
 from geodata.topology_edges import FACING, NEAR_M, TOUCH_M
 from geodata.topology_facts import Flaw, inscribed, layer_facts
@@ -166,7 +166,7 @@ def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Measured]) 
         polygons = np.empty(len(new), object)
         polygons[:] = [metres(shapes[n]) for n in new]
         width, place = inscribed(polygons)
-        measured |= {outline[n]: (_area_m2(shapes[n]), float(width[k]), place[k]) for k, n in enumerate(new)}
+        measured |= {outline[n]: (area_m2(shapes[n]), float(width[k]), place[k]) for k, n in enumerate(new)}
     issues = []
     for shape, key in zip(shapes, outline, strict=True):
         area, width_m, at = measured[key]
@@ -175,7 +175,24 @@ def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Measured]) 
     return issues, measured
 
 
-def _area_m2(shape: Any) -> float:
+def grounds_of(checks: Checks) -> dict[str, Any]:
+    """The ground of each finding that is about ground (gaps, overlaps, slivers of either), by its id: MultiPolygons of whole
+    millimetres. Exactly the arcs' own."""
+    gaps = {at: outline for outline, (_, _, at) in checks.gaps.items()}
+    double = [a for a in checks.coverage.arcs.values() if len(a.left) > 1 or len(a.right) > 1]
+    found: dict[str, Any] = {}
+    for issue in checks.issues:
+        if _of_gap(issue) and issue.place in gaps:
+            found[issue.id] = shapely.multipolygons([shapely.from_wkb(gaps[issue.place])])
+        elif issue.code == "overlap" or (issue.code == "sliver" and issue.facts.get("kind") == "overlap"):
+            pair = set(issue.features)
+            found[issue.id] = millimetres(
+                ground_of([a for a in double if pair.issubset(a.left) != pair.issubset(a.right)], pair.issubset)
+            )
+    return found
+
+
+def area_m2(shape: Any) -> float:
     """Of whole millimetres, from a corner of its own: far from the origin a float loses the square centimetres."""
     corner = shapely.bounds(shape)[:2]
     return float(shapely.area(shapely.transform(shape, lambda xy: xy - corner))) / 1e6
