@@ -113,14 +113,19 @@ class Coverage:
 
     def ground(self, code: str) -> Any:
         """A code's ground in metres: a MultiPolygon in normal form; empty where it has none."""
-        return ground_of(code, self.outline(code))
+        return ground_of(self.outline(code), holding(code))
 
 
-def ground_of(code: str, outline: Sequence[Arc]) -> Any:
-    """The ground that a code's outline encloses, metres.
+def holding(code: str) -> Callable[[Holders], bool]:
+    """Is the code among some holders?"""
+    return lambda held: code in held
 
-    Of the faces between the lines, those with the code on their side of an edge: two of them share corners at most, so they
-    are the parts of the ground as they are. (GEOS's build_area goes by nesting and fills holes that touch the rim.)
+
+def ground_of(outline: Sequence[Arc], ours: Callable[[Holders], bool]) -> Any:
+    """The ground on our side of the arcs that part it from the rest, metres. `ours`: whether the holders of a side are us.
+
+    Of the faces between the lines, those that are ours beside an edge: two of them share corners at most, so they are the parts
+    of the ground as they are. (GEOS's build_area goes by nesting and fills holes that touch the rim.)
     """
     if not outline:
         return shapely.MultiPolygon()
@@ -130,7 +135,7 @@ def ground_of(code: str, outline: Sequence[Arc]) -> Any:
     first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
     edge = np.concatenate([at[first], at[first + 1]], 1).astype(np.int64)  # one edge of each face, as its ring runs
     edge[~shapely.is_ccw(rings)] = edge[~shapely.is_ccw(rings)][:, [2, 3, 0, 1]]  # the face on its left
-    inner = [segments_of([a]) if code in a.left else segments_of([a])[:, [2, 3, 0, 1]] for a in outline]
+    inner = [segments_of([a]) if ours(a.left) else segments_of([a])[:, [2, 3, 0, 1]] for a in outline]
     return metres(shapely.normalize(shapely.multipolygons(faces[among(edge, np.concatenate(inner))])))
 
 
@@ -270,6 +275,7 @@ def located(index: ArcIndex, at: Any) -> Holders:
 
 
 # --- overlaid and put together again ---
+
 
 _REGION: Holders = ("\0",)
 """Stands for the region among the parts of an overlay."""

@@ -22,9 +22,11 @@ from geodata.arcs import (
     Holders,
     box_of,
     ground_of,
+    holding,
     lines_of,
     located,
     metres,
+    millimetres,
     segments_of,
 )
 from geodata.topology import check, issue_of
@@ -119,7 +121,7 @@ def _checked(
 ) -> Checks:
     outlines = _outlines(coverage)
     grounds = {} if before is None else {c: g for c, g in before.grounds.items() if c not in changed}
-    grounds |= {code: ground_of(code, outlines[code]) for code in sorted(changed & outlines.keys())}
+    grounds |= {code: ground_of(outlines[code], holding(code)) for code in sorted(changed & outlines.keys())}
     known = {} if before is None else before.gaps
     gaps = _gaps(coverage, index, known)
     # The sides of a gap face each other once it is open to the outside, and no more once it is closed.
@@ -237,11 +239,28 @@ def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Gap]) -> di
     for key, shape in shapes.items():
         edges = known[key].edges if key in known else _edges(shape)
         around = tuple(sorted({c for edge in map(tuple, edges.tolist()) for c in beside.get(edge, ())}))
-        found[key] = replace(known[key], around=around) if key in known else Gap(_area_m2(shape), *next(measure), around, edges)
+        found[key] = replace(known[key], around=around) if key in known else Gap(area_m2(shape), *next(measure), around, edges)
     return found
 
 
-def _area_m2(shape: Any) -> float:
+def grounds_of(checks: Checks) -> dict[str, Any]:
+    """The ground of each finding that is about ground (gaps, overlaps, slivers of either), by its id: MultiPolygons of whole
+    millimetres. Exactly the arcs' own."""
+    gaps = {gap.place: outline for outline, gap in checks.gaps.items()}
+    double = [a for a in checks.coverage.arcs.values() if len(a.left) > 1 or len(a.right) > 1]
+    found: dict[str, Any] = {}
+    for issue in checks.issues:
+        if _of_gap(issue) and issue.place in gaps:
+            found[issue.id] = shapely.multipolygons([shapely.from_wkb(gaps[issue.place])])
+        elif issue.code == "overlap" or (issue.code == "sliver" and issue.facts.get("kind") == "overlap"):
+            pair = set(issue.features)
+            found[issue.id] = millimetres(
+                ground_of([a for a in double if pair.issubset(a.left) != pair.issubset(a.right)], pair.issubset)
+            )
+    return found
+
+
+def area_m2(shape: Any) -> float:
     """Of whole millimetres, from a corner of its own: far from the origin a float loses the square centimetres."""
     corner = shapely.bounds(shape)[:2]
     return float(shapely.area(shapely.transform(shape, lambda xy: xy - corner))) / 1e6

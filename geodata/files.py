@@ -27,7 +27,6 @@ from geodata.intake import (
     NoGeometry,
     Note,
     TooBig,
-    Worded,
     digest,
     format_of,
     split_spec,
@@ -36,6 +35,7 @@ from geodata.intake_geojson import read_geojson
 from geodata.intake_gpkg import read_gpkg
 from geodata.intake_shapefile import parts_of, read_shapefile, read_zip
 from geodata.intake_tables import read_csv, read_parquet
+from routing.errors import Worded
 
 READERS: Mapping[Format, Callable[[Path, str | None, Limits], Content]] = {
     Format.GPKG: read_gpkg,

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from routing.errors import JieguanError, Lang
+from routing.errors import JieguanError, Lang, Worded
 
 Geometries = NDArray[np.object_]
 """shapely geometries or None, shape (n,)."""
@@ -182,19 +182,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "steps": ("数据库步数", "the number of database steps"),
     "layer_vertices": ("图层顶点总数", "the number of vertices of the layer"),
 }
-
-
-class Worded(JieguanError):
-    """An error one of whose facts is a key of `words`, put into the reader's language when the sentence is made."""
-
-    worded: ClassVar[str]
-    words: ClassVar[Mapping[str, tuple[str, str]]]
-
-    def text(self, lang: Lang) -> str:
-        """The sentence in one language."""
-        zh, en = self.words[str(self.facts[self.worded])]
-        word = zh if lang == "zh-CN" else en
-        return (self.zh if lang == "zh-CN" else self.en).format(**{**self.facts, self.worded: word})
 
 
 class MissingFile(JieguanError):

@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from geodata.intake import Limits, TooBig, UnreadableFile, Worded
+from geodata.intake import Limits, TooBig, UnreadableFile
+from routing.errors import Worded
 
 PARTS = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 """All of a shapefile that is read. Indexes and metadata are left out: they may name other files."""

@@ -50,6 +50,7 @@ class Why(StrEnum):
     WOULD_EMPTY = "would_empty"
     CROSSING = "crossing"
     OPEN = "open"
+    OTHER = "other"
 
 
 WHY: Mapping[Why, tuple[str, str]] = {
@@ -69,6 +70,10 @@ WHY: Mapping[Why, tuple[str, str]] = {
     Why.OPEN: (
         "{id}:缝隙通向外侧,没有四周边界可循({width} 米宽),未作改动。请把两条线对齐。",
         "{id}: the strip is open to the outside, so its end is unknown ({width} m wide): left as it is. Snap the two lines.",
+    ),
+    Why.OTHER: (
+        "{id}:这类问题没有现成的改法,未作改动。请人工核对并改画。",
+        "{id}: there is no ready repair for findings of this kind: left as it is. Look at it, and edit by hand.",
     ),
 }
 

@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from geodata.files import Table, listed
-from geodata.intake import Note, Worded
-from routing.errors import JieguanError
+from geodata.intake import Note
+from routing.errors import JieguanError, Worded
 from routing.model import EmptyPeriod, Period, SquadCode
 
 SEPARATOR = "|"

@@ -58,9 +58,9 @@ class Issue:
             "who": _list(self.features, lang),
             "between": _between(self.features, lang),
             "where": _where(self.place),
-            "area": _amount(self.area_m2),
+            "area": amount(self.area_m2),
         }
-        return (zh if lang == "zh-CN" else en).format(**said, width=_amount(self.width_m))
+        return (zh if lang == "zh-CN" else en).format(**said, width=amount(self.width_m))
 
 
 def _list(names: tuple[str, ...], lang: Lang) -> str:
@@ -80,7 +80,7 @@ def _where(place: Place | None) -> str:
     return "-" if place is None else f"({place[0]:.2f}, {place[1]:.2f})"
 
 
-def _amount(value: float | None) -> str:
+def amount(value: float | None) -> str:
     """Three figures, and no exponent for a hectare or a hair's breadth."""
     if value is None:
         return "-"

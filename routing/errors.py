@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 Lang = Literal["zh-CN", "en"]
@@ -24,3 +25,16 @@ class JieguanError(ValueError):
     def text(self, lang: Lang) -> str:
         """The sentence in one language."""
         return (self.zh if lang == "zh-CN" else self.en).format(**self.facts)
+
+
+class Worded(JieguanError):
+    """An error one of whose facts is a key of `words`, put into the reader's language when the sentence is made."""
+
+    worded: ClassVar[str]
+    words: ClassVar[Mapping[str, tuple[str, str]]]
+
+    def text(self, lang: Lang) -> str:
+        """The sentence in one language."""
+        zh, en = self.words[str(self.facts[self.worded])]
+        word = zh if lang == "zh-CN" else en
+        return (self.zh if lang == "zh-CN" else self.en).format(**{**self.facts, self.worded: word})

@@ -117,6 +117,14 @@ def test_the_verifier_knows_nothing_of_routing_but_its_errors(repo: Path) -> Non
         assert {name for name in ours if not allowed.fullmatch(name)} == set(), source.name
 
 
+@pytest.mark.parametrize("module", ["geodata.files", "geodata.build", "geodata.proposal"])
+def test_who_reads_files_does_not_wait_for_the_database(repo: Path, module: str) -> None:
+    """In a process of its own: what one module loads is seen only where nothing else has been imported."""
+    code = f"import sys, {module}; print(sorted(n for n in sys.modules if n in ('sqlalchemy', 'alembic', 'geoalchemy2')))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repo, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 # ---- errors ---------------------------------------------------------------------------------------------------------
 
 

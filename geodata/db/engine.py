@@ -18,7 +18,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +34,18 @@ from sqlalchemy.orm import Session
 from geodata.db import gpkg, guard
 from geodata.db.both import Kind
 from geodata.db.tables import REVISIONS
-from routing.errors import JieguanError
+from routing.errors import JieguanError, Worded
+
+NO_DATABASE: Mapping[str, tuple[str, str]] = {
+    "no_url": ("不成其为网址", "it cannot be read as a URL"),
+    "no_host": ("文件没有主机,也不带参数;请留意三条斜线", "a file takes neither host nor options; mind the three slashes"),
+    "no_name": ("没有写明服务器上的库名", "it names no database on the server"),
+    "other_kind": ("既不是 sqlite 也不是 postgresql", "it is of neither kind, sqlite or postgresql"),
+    "not_db": ("嵌入式数据库的文件名应为 *.db", "the file of an embedded database is named *.db"),
+}
 
 
-class UnknownDatabase(JieguanError):
+class UnknownDatabase(Worded):
     zh = (
         "“{url}”不是可用的数据库({why})。请写 city.db 或 sqlite:////路径/city.db(嵌入式,文件名以 .db 结尾),"
         "或 postgresql://用户@主机/库名。"
@@ -46,6 +54,8 @@ class UnknownDatabase(JieguanError):
         "{url!r} is no database we can use ({why}). Write city.db or sqlite:////path/city.db (embedded; the name ends in "
         ".db), or postgresql://user@host/name."
     )
+    worded = "why"
+    words = NO_DATABASE
 
 
 class DatabaseMissing(JieguanError):
@@ -310,23 +320,21 @@ def parse_url(url: str | Path) -> URL:
     try:
         parsed = make_url(text)
     except (ArgumentError, ValueError):  # it may quote the password
-        raise UnknownDatabase(url=text.partition("://")[0] + "://…", why="it cannot be read as a URL") from None
+        raise UnknownDatabase(url=text.partition("://")[0] + "://…", why="no_url") from None
     if parsed.drivername in {"sqlite", "sqlite+pysqlite", "gpkg"}:
         if parsed.query or parsed.host:
-            raise UnknownDatabase(
-                url=_shown(parsed), why="a file takes neither host nor options; mind the three slashes"
-            )
+            raise UnknownDatabase(url=_shown(parsed), why="no_host")
         return _embedded_url(parsed.database or "", _shown(parsed))
     if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
         if not parsed.database:
-            raise UnknownDatabase(url=_shown(parsed), why="it names no database on the server")
+            raise UnknownDatabase(url=_shown(parsed), why="no_name")
         return _with_password(parsed).set(drivername="postgresql+psycopg")
-    raise UnknownDatabase(url=_shown(parsed), why=f"{parsed.drivername!r} is not among sqlite and postgresql")
+    raise UnknownDatabase(url=_shown(parsed), why="other_kind")
 
 
 def _embedded_url(name: str, shown: str) -> URL:
     if not name.endswith(".db") or name == ".db":
-        raise UnknownDatabase(url=shown, why="the file of an embedded database is named *.db")
+        raise UnknownDatabase(url=shown, why="not_db")
     return URL.create("gpkg", database=str(Path(name).expanduser().absolute()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import threading
@@ -328,6 +329,8 @@ def test_other_urls_are_refused_without_showing_a_password(given: str) -> None:
             assert "secret" not in caught.value.text(lang)  # type: ignore[arg-type]
             assert "sec:ret" not in caught.value.text(lang)  # type: ignore[arg-type]
     assert caught.value.__cause__ is None
+    zh = caught.value.text("zh-CN")
+    assert not re.search(r"[a-z]{3} [a-z]", zh.replace(str(caught.value.facts["url"]), "")), zh  # its reason is Chinese, too
 
 
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:
