@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+DATABASE, DEVELOPMENT = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -26,9 +27,9 @@ class Serving:
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
     """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT."""
-    return Serving(environment.get("JIEGUAN_DATABASE", "jieguan.db"), development(environment))
+    return Serving(environment.get(DATABASE, "jieguan.db"), development(environment))
 
 
 def development(environment: Mapping[str, str] = os.environ) -> bool:
     """Is JIEGUAN_DEVELOPMENT set?"""
-    return environment.get("JIEGUAN_DEVELOPMENT", "").lower() in TRUE
+    return environment.get(DEVELOPMENT, "").lower() in TRUE

@@ -235,11 +235,15 @@ def renamed(coverage: Coverage, change: Callable[[Holders], Holders]) -> Coverag
     return _spliced(coverage, local, list(local.values()), full, now, of, change)
 
 
+EAST_MM = 1e12
+"""East of every easting, also of those that begin with the number of their zone (38,500,000 m in EPSG:4526)."""
+
+
 def located(index: ArcIndex, at: Any) -> Holders:
     """Who holds a place (mm): the side of the first arc met going east; nobody where there is none."""
     x, y = float(at[0]), float(at[1])
     best: tuple[float, Holders] | None = None
-    for arc in index.near((x, y, 4e9, y), 0):
+    for arc in index.near((x, y, EAST_MM, y), 0):
         a, b = arc.path[:-1], arc.path[1:]
         across = (a[:, 1] <= y) != (b[:, 1] <= y)
         for (ax, ay), (bx, by) in zip(a[across].tolist(), b[across].tolist(), strict=True):

@@ -53,6 +53,9 @@ from routing.ladder import RULES_VERSION
 SLACK = timedelta(seconds=1)
 """A publication "from now" may reach the database this much later."""
 
+SHORTEST = 6
+"""Letters of a version's name that are enough, if no other begins alike."""
+
 
 class NothingInForce(JieguanError):
     zh = "{at} 时没有生效的地图版本:无法派单。请先发布一个从该时刻或更早生效的版本。"
@@ -62,6 +65,11 @@ class NothingInForce(JieguanError):
 class UnknownVersion(JieguanError):
     zh = "没有地图版本“{value}”。请用“版本列表”查看已有的版本。"
     en = "There is no map version {value!r}. List the versions to see those there are."
+
+
+class AmbiguousVersion(JieguanError):
+    zh = "“{value}”同时是 {count} 个版本的开头({versions}):不知道指哪一个。请多写几位。"
+    en = "{value!r} begins {count} versions ({versions}), so nobody knows which is meant. Write more of it."
 
 
 class BaseOutdated(JieguanError):
@@ -328,6 +336,29 @@ def read_version(session: Session, version: str) -> Version:
     said = _known(session, version)
     data = session.scalars(sa.select(t.Compiled.data).where(t.Compiled.version_hash == version)).one()
     return Version(version, read_rows(session, version), settings_of(said.settings), opened(data), data, said.certificate)
+
+
+def version_named(session: Session, text: str) -> str:
+    """The version that a person means: its hash or the name of its map, or the beginning of either, from six letters on.
+
+    Raises UnknownVersion, AmbiguousVersion.
+    """
+    if session.get(t.MapVersion, text) is not None:
+        return text
+    begins = sa.or_(*(column.startswith(text, autoescape=True) for column in (t.MapVersion.hash, t.MapVersion.map_name)))
+    query = sa.select(t.MapVersion.hash).where(begins).order_by(t.MapVersion.recorded_at, t.MapVersion.hash)
+    found = list(session.scalars(query)) if len(text) >= SHORTEST else []
+    if not found:
+        raise UnknownVersion(value=text[:80])
+    if len(found) > 1:
+        raise AmbiguousVersion(value=text[:80], count=len(found), versions=", ".join(v[:12] for v in found[:5]))
+    return found[0]
+
+
+def version_of_map(session: Session, name: str) -> str | None:
+    """A version by the name of its compiled map, as decisions pin it; the first recorded, where several say the same."""
+    query = sa.select(t.MapVersion.hash).where(t.MapVersion.map_name == name)
+    return session.scalars(query.order_by(t.MapVersion.recorded_at, t.MapVersion.hash).limit(1)).one_or_none()
 
 
 def _known(session: Session, version: str) -> t.MapVersion:

@@ -39,11 +39,11 @@ from routing.errors import JieguanError
 
 class UnknownDatabase(JieguanError):
     zh = (
-        "“{url}”不是可用的数据库({why})。请写 city.db 或 sqlite:////路径/city.db(嵌入式,文件名以 .db 结尾),"
+        "“{url}”不是可用的数据库({why})。请写 city.db 或 gpkg:////路径/city.db(嵌入式,文件名以 .db 结尾),"
         "或 postgresql://用户@主机/库名。"
     )
     en = (
-        "{url!r} is no database we can use ({why}). Write city.db or sqlite:////path/city.db (embedded; the name ends in "
+        "{url!r} is no database we can use ({why}). Write city.db or gpkg:////path/city.db (embedded; the name ends in "
         ".db), or postgresql://user@host/name."
     )
 
@@ -321,7 +321,7 @@ def parse_url(url: str | Path) -> URL:
         if not parsed.database:
             raise UnknownDatabase(url=_shown(parsed), why="it names no database on the server")
         return _with_password(parsed).set(drivername="postgresql+psycopg")
-    raise UnknownDatabase(url=_shown(parsed), why=f"{parsed.drivername!r} is not among sqlite and postgresql")
+    raise UnknownDatabase(url=_shown(parsed), why=f"{parsed.drivername!r} is not among gpkg, sqlite and postgresql")
 
 
 def _embedded_url(name: str, shown: str) -> URL:
