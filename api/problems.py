@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from api import security
 from api.schemas import strict
 from api.usecases import map_features, map_places, map_rows, map_writes
-from geodata import drafts, edits, store
+from geodata import child, drafts, edits, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
 from routing.errors import JieguanError, Lang
@@ -50,6 +50,9 @@ STATUS: Mapping[type[JieguanError], int] = {
     map_writes.StaleTag: 412,
     engine.WriterBusy: 503,
     engine.ServerUnreachable: 503,
+    engine.NoRoom: 507,
+    child.UploadTooBig: 413,
+    child.UploadOutgrew: 413,
 }
 """By the first class of the error's own line that stands here; anything else is bad input, 422."""
 
@@ -66,6 +69,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     422: ("输入有误", "Bad input"),
     500: ("程序出错", "Our fault"),
     503: ("暂不可用", "Not now"),
+    507: ("没有空间", "No room"),
 }
 
 HTTP: Mapping[int, tuple[str, str]] = {

@@ -53,6 +53,8 @@ from routing.ladder import RULES_VERSION
 SLACK = timedelta(seconds=1)
 """A publication "from now" may reach the database this much later."""
 
+NAMED = 8
+"""Rows that a sentence names; the rest are counted."""
 SHORTEST = 6
 """Letters of a version's name that are enough, if no other begins alike."""
 
@@ -73,10 +75,12 @@ class AmbiguousVersion(JieguanError):
 
 
 class BaseOutdated(JieguanError):
-    zh = "此修改基于第 {base} 次发布,而目前最新的是第 {latest} 次({by},{at}):直接发布会抹去那一次的改动。请先变基(rebase)。"
+    """`rows`: what differs between the two, as (layer, code)."""
+
+    zh = "此修改基于第 {base} 次发布,而目前最新的是第 {latest} 次({by},{at}):直接发布会抹去其间的改动({changed})。请先变基(rebase)。"
     en = (
-        "This rests on publication {base}, but the latest is {latest} (by {by}, at {at}): publishing would undo what that one "
-        "changed. Rebase the draft first."
+        "This rests on publication {base}, but the latest is {latest} (by {by}, at {at}): publishing would undo what changed since "
+        "({changed}). Rebase the draft first."
     )
 
 
@@ -181,7 +185,7 @@ def publish(
     try:
         with db.writing() as session:
             last = _latest(session, locked=True)
-            _check_base(last, base)
+            _check_base(session, last, base)
             _check_instant(last, begin, now)
             record(session, version, signing.author, signing.reason, now)
             if last is not None:
@@ -201,7 +205,7 @@ def publish(
         if t.refusal(error) != "one_in_force":
             raise
         with db.reading() as session:  # another first publication was quicker
-            _check_base(_latest(session), base)
+            _check_base(session, _latest(session), base)
         raise
     return done
 
@@ -260,14 +264,35 @@ def _geom(row: Row, work_crs: str) -> Any:
 def _latest(session: Session, *, locked: bool = False) -> t.Publication | None:
     """The last publication; `locked` until the transaction ends, so that two cannot replace it."""
     query = sa.select(t.Publication).order_by(t.Publication.id.desc()).limit(1)
-    return session.scalars(query.with_for_update() if locked else query).one_or_none()
+    while True:
+        held = session.scalars(query.with_for_update()).one_or_none() if locked else None
+        last = session.scalars(query).one_or_none()
+        if not locked or held is last:  # who had to wait for the lock got the row that was the last before he waited (PostgreSQL)
+            return last
 
 
-def _check_base(last: t.Publication | None, base: int | None) -> None:
+def _check_base(session: Session, last: t.Publication | None, base: int | None) -> None:
     if (None if last is None else last.id) != base or (last is not None and last.valid_to is not None):
         by = "-" if last is None or not last.signed else str(last.signed[0].get("signer", "-"))
         at = "-" if last is None else last.recorded_at.isoformat()
-        raise BaseOutdated(base=base or "-", latest="-" if last is None else last.id, by=by, at=at)
+        rows = _changed_since(session, base, last)
+        more = f" + {len(rows) - NAMED}" if len(rows) > NAMED else ""
+        changed = ", ".join(f"{layer} {code}" for layer, code in rows[:NAMED]) + more or "-"
+        raise BaseOutdated(base=base or "-", latest="-" if last is None else last.id, by=by, at=at, changed=changed, rows=rows)
+
+
+def _changed_since(session: Session, base: int | None, last: t.Publication | None) -> list[tuple[str, str]]:
+    """Rows, by layer and code, that the last publication has otherwise than that of number `base`."""
+    begun = None if base is None else session.get(t.Publication, base)
+    one, other = (None if p is None else p.version_hash for p in (begun, last))
+
+    def only(of: str | None, but: str | None) -> set[tuple[str, str]]:
+        m = t.Member
+        theirs = sa.select(m.feature_hash).where(m.version_hash == but)
+        query = sa.select(m.layer, m.code).where(m.version_hash == of, m.feature_hash.not_in(theirs))
+        return {(layer, code) for layer, code in session.execute(query)}
+
+    return sorted(only(one, other) | only(other, one))
 
 
 def _check_instant(last: t.Publication | None, begin: datetime, now: datetime) -> None:
