@@ -1,7 +1,7 @@
 """The service over HTTP: the routers on one database, opened when the process starts and closed when it ends.
 
     create_app("city.db")                       for a server of your own (uvicorn --factory api.app:of_environment)
-    serve("city.db", port=8000)                 and run it
+    serve("city.db", port=8000, workers=2)      and run it
 
 Endpoints are plain functions in threads; each use case commits before it returns, so nothing is acknowledged that is not safe.
 """
@@ -9,9 +9,13 @@ Endpoints are plain functions in threads; each use case commits before it return
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +24,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.supervisors import Multiprocess
 
 from api import problems, settings
 from api.routers import files, health, jobs, map_drafts, map_route, map_versions, ogc, ogc_writing
@@ -33,6 +38,7 @@ from geodata.db.engine import open_database
 from geodata.drafts import Desk
 from geodata.intake import Limits
 from geodata.store import Maps
+from routing.errors import JieguanError
 
 ROUTERS = (
     health.router, map_versions.router, map_drafts.router, map_route.router, files.router, jobs.router, jobs.files,
@@ -87,25 +93,141 @@ def of_environment() -> FastAPI:
     return create_app(settings.of_environment())
 
 
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Where the service answers, and what on. `database`: without its password."""
+
+    address: str
+    database: str
+    workers: int
+    development: bool
+    embedded: bool
+
+    def json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"ready": True, **asdict(self)}
+
+
 def serve(
-    url: str, *, host: str = "127.0.0.1", port: int = 8000, development: bool = False, log_level: str = "info"
+    url: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    development: bool = False,
+    log_level: str = "info",
+    ready: Callable[[Answering], None] = lambda _: None,
 ) -> None:
-    """Run until stopped. Raises NotLoopback, and what opening the database raises."""
-    uvicorn.Server(config(url, host=host, port=port, development=development, log_level=log_level)).run()
+    """Run until told to stop by SIGTERM or SIGINT; requests at hand are answered first, then this returns.
+
+    `ready` is told where, once every worker answers. Several workers are safe on an embedded database, too: each opens it after it has
+    been started, the gate lets them write in turn, and every request asks which version is in force. They write no faster.
+    Raises NotLoopback, CannotListen, WorkersFailed, and what opening the database raises.
+    """
+    development = in_development(host, development)
+    with open_database(url) as db:  # what is wrong with it is said here, in a sentence
+        shown, embedded = db.url, db.path is not None
+    options: dict[str, Any] = {**RUN, "host": host, "log_level": log_level, "workers": workers}
+    with listening(host, port) as socket, stopping():
+        at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded)
+        if workers == 1:
+            One(uvicorn.Config(create_app(url, development=development), **options), lambda: ready(at)).run([socket])
+            return
+        os.environ |= {settings.DATABASE: url, settings.DEVELOPMENT: "1" if development else ""}
+        several = Several(uvicorn.Config("api.app:of_environment", factory=True, **options), [socket], lambda: ready(at))
+        several.run()
+        if several.failed:
+            raise WorkersFailed
 
 
-def config(
-    url: str, *, host: str = "127.0.0.1", port: int = 8000, development: bool = False, log_level: str = "info"
-) -> uvicorn.Config:
-    """How the service is run. Raises NotLoopback."""
-    development = development or settings.development()
+def in_development(host: str, asked: bool) -> bool:
+    """Whether it is a development machine, by the caller or by the environment. Raises NotLoopback."""
+    development = asked or settings.development()
     if development and not is_loopback(host):
         raise NotLoopback(host=host)
-    open_database(url).close()  # what is wrong with it is said here, in a sentence
-    return uvicorn.Config(
-        create_app(url, development=development), host=host, port=port, log_level=log_level, server_header=False,
-        proxy_headers=False, limit_concurrency=512, timeout_keep_alive=15, timeout_graceful_shutdown=10,
-    )  # fmt: skip
+    return development
+
+
+RUN: dict[str, Any] = {
+    "server_header": False, "proxy_headers": False, "access_log": False, "limit_concurrency": 512, "timeout_keep_alive": 15,
+    "timeout_graceful_shutdown": 10, "timeout_worker_healthcheck": 60,
+}  # fmt: skip
+"""Addresses may hold what people wrote, so there is no log of them. A worker that compiles its kernels is slow, not hung."""
+
+
+class CannotListen(JieguanError):
+    zh = "无法在 {host} 端口 {port} 上监听({reason})。请换一个端口(--port),或停掉占用它的程序。"
+    en = "Nothing can listen on {host}, port {port} ({reason}). Choose another (--port), or stop the program that has it."
+
+
+class WorkersFailed(JieguanError):
+    zh = "工作进程未能启动,服务已停止;原因见上面的日志。请先用 --workers 1 启动查看。"
+    en = "The workers did not start and the service has stopped; the log above says why. Start it with --workers 1 to see."
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens. Raises CannotListen."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        made = socket.create_server((str(address[0]), port), family=family, backlog=2048)
+    except OSError as error:
+        raise CannotListen(host=host, port=port, reason=error.strerror or str(error)) from error
+    with made:
+        yield made
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """SIGTERM and SIGINT end the block as if it had come to its end. uvicorn raises them again when it has finished its work."""
+
+    class Stopped(Exception):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = {sig: signal.signal(sig, stop) for sig in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with suppress(Stopped):
+            yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+
+
+class One(uvicorn.Server):
+    """A server that tells when it answers."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.ready()
+
+
+class Several(Multiprocess):
+    """Workers that are told of when all of them answer."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self.ready, self.told, self.failed = ready, False, False
+
+    def keep_subprocess_alive(self) -> None:
+        if self.should_exit.is_set():
+            return
+        super().keep_subprocess_alive()
+        self.failed = self.should_exit.is_set()  # nobody told it to stop: a worker cannot start
+        if not self.told and not self.failed and all(process.is_ready() for process in self.processes):
+            self.told = True
+            self.ready()
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Door:

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +11,18 @@ from rich.table import Table
 
 from api.cli_db import db
 from api.cli_history import practice, replay, whatif
+from api.cli_map import map_store
 from api.cli_options import JsonOption, LangOption, with_fields
-from api.console import err, lang_now, out, print_json, progress, say, speak
+from api.cli_serve import serve
+from api.console import err, lang_now, out, print_json, progress, say, speak, utc_now
 from api.demo import CASES, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
+from api.usecases.layers_inout import OpenErrors
 from api.usecases.route_file import How, PointFile, Summary, reasons_json, route_file
 from api.words import STEPS, direction, language, step_words
 from geodata.build import MapFiles, build, gather, open_map, sources_of
 from geodata.crs import parse_crs, system, to_wgs84, to_work
+from geodata.drafts import OpenFindings
 from geodata.proposal import Limits, Proposal, propose, write_proposal
 from geodata.times import read_instant, zone_named
 from geodata.topology import STANDING_M
@@ -37,9 +40,15 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 Opt = typer.Option
 
 app.add_typer(db, name="db")
+app.add_typer(map_store, name="map")
+app.command(name="serve", help="serve")(serve)
 app.command(name="whatif", help="whatif")(whatif)
 app.command(name="replay", help="replay")(replay)
 app.command(name="practice", help="practice")(practice)
+
+
+FORBIDDING = (OpenErrors, OpenFindings)
+"""The input is good, and what the checks found in it stands in the way."""
 
 
 class BadPoint(JieguanError):
@@ -66,7 +75,7 @@ def route(
     with progress(as_json) as step:
         on, notes = _map(files, map_file, step)
         how = How(files.zone_m, margin_cap_m, workers, reasons, prefix)
-        done = route_file(on, source, out_file, how, _now, step)
+        done = route_file(on, source, out_file, how, utc_now, step)
     _print_summary(done, notes, as_json)
 
 
@@ -88,7 +97,7 @@ def explain_(
     with progress(as_json) as step:
         on, notes = _map(files, map_file, step)
     x, y = to_work([lon], [lat], system(None, datum), parse_crs(on.settings.work_crs, "--work-crs"))
-    moment = read_instant(at, zone_named(files.timezone), "--at") if at else _now()
+    moment = read_instant(at, zone_named(files.timezone), "--at") if at else utc_now()
     place = Location(float(x[0]), float(y[0]), error_m)
     found = explain(
         on, place, Category(category) if category else None, moment, case=case, zone_m=files.zone_m
@@ -111,7 +120,7 @@ def check_(
     lang: LangOption = None,
 ) -> None:
     with progress(as_json) as step:
-        found = check_layer(layer, options, _now, step)
+        found = check_layer(layer, options, utc_now, step)
     proposal = None
     if propose_to is not None:
         limits = Limits(propose_width, propose_width)
@@ -210,7 +219,7 @@ def demo(
     from api.demo.make import commands, make_demo, read_me
 
     with progress(as_json) as step:
-        made = make_demo(Path(out_dir), cases, seed, _now, step)
+        made = make_demo(Path(out_dir), cases, seed, utc_now, step)
     if as_json:
         lon, lat = made.at
         example = {**asdict(made.example), "lon": lon, "lat": lat}
@@ -222,7 +231,7 @@ def demo(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The entry point: choose the language, run, and turn bad input into a sentence and exit status 2."""
+    """The entry point: choose the language, run, and turn bad input into a sentence and exit status 2; 1 where findings forbid it."""
     words = sys.argv[1:] if argv is None else argv
     speak(language(words))
     command = typer.main.get_command(app)
@@ -234,7 +243,7 @@ def main(argv: list[str] | None = None) -> None:
             facts = {k: str(v) for k, v in error.facts.items()}
             print_json({"error": type(error).__name__, "text": error.text(lang_now()), "facts": facts})
         err.print(say("error", text=error.text(lang_now())), highlight=False, markup=False)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, FORBIDDING) else 2)
 
 
 def _translate(command: Any) -> None:
@@ -246,10 +255,6 @@ def _translate(command: Any) -> None:
             parameter.help = say(parameter.help)
     for child in getattr(command, "commands", {}).values():
         _translate(child)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _map(files: MapFiles, map_file: str | None, step: Any) -> tuple[JurisdictionMap, tuple[Any, ...]]:

@@ -1,25 +1,31 @@
 """What the past says: `jieguan whatif` (another map on past cases), `replay` (decisions made again), `practice` (who handled what)."""
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
 from api.cli_options import JsonOption, LangOption, with_fields
-from api.console import err, lang_now, out, print_json, progress, say
+from api.console import err, lang_now, out, print_json, progress, say, utc_now
 from api.usecases import practice as practices
 from api.usecases import replay as replays
 from api.usecases import whatif as whatifs
 from api.usecases.route_file import How, PointFile
 from geodata.build import MapFiles, build, open_map
-from geodata.db.engine import open_database
+from geodata.db.engine import Database, open_database
 from geodata.drafts import Desk
-from geodata.store import in_force, read_version, version_of
+from geodata.store import in_force, read_version, version_named, version_of
 from routing.errors import JieguanError
 from routing.jurisdiction import JurisdictionMap
 from routing.route import CAP_M
 
 Opt = typer.Option
+
+
+class NoMapsToReplay(JieguanError):
+    zh = "没有说明从哪里取当时的地图:请用 --map FILE(可重复)给出已编制的地图,或用 --db URL 给出地图数据库。"
+    en = "Nothing says where the maps of the time are: give compiled maps with --map FILE (may be repeated), or a database with --db URL."
 
 
 class NoMapBefore(JieguanError):
@@ -39,6 +45,7 @@ def whatif(
     db: Annotated[str | None, Opt("--db", help="whatif_db")] = None,
     moved: Annotated[str | None, Opt("--out", help="whatif_list")] = None,
     keep: Annotated[str | None, Opt("--keep", help="whatif_keep")] = None,
+    since: Annotated[str | None, Opt("--since", metavar="TIME", help="since")] = None,
     zone_m: Annotated[float | None, Opt("--zone-m", min=0.0, help="zone_m")] = None,
     margin_cap_m: Annotated[float, Opt("--margin-cap-m", min=0.001, help="margin_cap_m")] = CAP_M,
     workers: Annotated[int, Opt("--workers", min=1, help="workers")] = 1,
@@ -48,7 +55,7 @@ def whatif(
     with progress(as_json) as step:
         before, after = _maps(draft, map_file, db)
         how = How(zone_m, margin_cap_m, workers)
-        answer = whatifs.whatif(before, after, source, how, _now, out=moved, keep_to=keep, progress=step)
+        answer = whatifs.whatif(before, after, source, how, utc_now, since=since, out=moved, keep_to=keep, progress=step)
     if as_json:
         print_json(whatifs.as_json(answer))
         return
@@ -61,20 +68,32 @@ def whatif(
 def replay(
     source: PointFile,
     points: Annotated[str, typer.Argument(help="replay_file", metavar="FILE")],
-    maps: Annotated[list[str], Opt("--map", help="replay_map")],
+    maps: Annotated[list[str] | None, Opt("--map", help="replay_map")] = None,
+    db: Annotated[str | None, Opt("--db", help="replay_db")] = None,
+    since: Annotated[str | None, Opt("--since", metavar="TIME", help="since")] = None,
+    on: Annotated[str | None, Opt("--on", metavar="VERSION", help="replay_on")] = None,
     margin_cap_m: Annotated[float, Opt("--margin-cap-m", min=0.001, help="margin_cap_m")] = CAP_M,
     workers: Annotated[int, Opt("--workers", min=1, help="workers")] = 1,
     prefix: Annotated[str, Opt("--prefix", help="prefix")] = "",
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    at_hand = replays.maps_at_hand([open_map(path) for path in maps])
-    report = replays.replay_file(source, at_hand, How(None, margin_cap_m, workers, prefix=prefix))
+    how = How(None, margin_cap_m, workers, prefix=prefix)
+    with ExitStack() as stack:
+        at_hand, after = _at_hand(maps or [], None if db is None else stack.enter_context(open_database(db)), on)
+        if after is None:
+            report = replays.replay_file(source, at_hand, how, since=since)
+            told, text, notes = replays.as_json(report), replays.as_text(report, lang_now()), report.notes
+        else:
+            compared = replays.replay_file_on(source, at_hand, after, how, since=since)
+            told, text, notes = compared.json(), compared.text(lang_now()), compared.notes
     if as_json:
-        print_json(replays.as_json(report))
+        print_json(told)
     else:
-        out.print(replays.as_text(report, lang_now()), highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(0 if report.good else 1)
+        for note in notes:
+            err.print(say("assumed", text=note.text(lang_now())), highlight=False, markup=False)
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(0 if told["good"] else 1)
 
 
 @with_fields(PointFile, "points")
@@ -92,13 +111,30 @@ def practice(
 ) -> None:
     with progress(as_json) as step:
         on = open_map(map_file) if map_file else build(files, step).map
-        report = practices.practice(on, source, recorded, now=_now, since=since, progress=step)
+        report = practices.practice(on, source, recorded, now=utc_now, since=since, progress=step)
         if proposals is not None:
             report.write(proposals)
     if as_json:
         print_json(report.json())
     else:
         out.print(report.text(lang_now()), highlight=False, markup=False, soft_wrap=True)
+
+
+def _at_hand(
+    maps: list[str], db: Database | None, on: str | None
+) -> tuple[Callable[[str], JurisdictionMap], JurisdictionMap | None]:
+    """Where the maps of the time are: files first, then the database; and the one to compare with, if any."""
+    if not maps and db is None:
+        raise NoMapsToReplay
+    ways = [replays.maps_at_hand([open_map(path) for path in maps])]
+    if db is not None:
+        ways.append(replays.maps_of(db))
+    if on is None:
+        return replays.first_of(ways), None
+    if db is None:
+        return replays.first_of(ways), open_map(on)
+    with db.reading() as session:
+        return replays.first_of(ways), read_version(session, version_named(session, on)).map
 
 
 def _maps(draft: str, map_file: str | None, db: str | None) -> tuple[JurisdictionMap, JurisdictionMap]:
@@ -110,9 +146,5 @@ def _maps(draft: str, map_file: str | None, db: str | None) -> tuple[Jurisdictio
     with open_database(db) as opened:
         working = Desk(opened).open(draft)
         with opened.reading() as session:
-            before = read_version(session, in_force(session, _now()).version).map
+            before = read_version(session, in_force(session, utc_now()).version).map
         return before, version_of(working.now.features(), working.settings).map
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from api import words_whatif
-from api.words import word
+from api import words, words_map, words_whatif
 from geodata.compile import Progress as Told
 from geodata.compile import silent
 from routing.errors import Lang
@@ -34,7 +34,13 @@ def lang_now() -> Lang:
 
 def say(key: str, **facts: object) -> str:
     """A sentence in the chosen language."""
-    return words_whatif.say(key, lang_now(), **facts) if key in words_whatif.WORDS else word(key, lang_now(), **facts)
+    zh, en = next(said[key] for said in (words.WORDS, words_whatif.WORDS, words_map.WORDS) if key in said)
+    return (zh if lang_now() == "zh-CN" else en).format(**facts)
+
+
+def utc_now() -> datetime:
+    """The clock of the command line."""
+    return datetime.now(UTC)
 
 
 @contextmanager

@@ -22,9 +22,8 @@ from api import receiving, security
 from api.schemas import strict
 from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_rows, map_writes
 from api.usecases.route_file import PointFile
-from geodata import drafts, edits, store
+from geodata import child, drafts, edits, store
 from geodata.arcs import UnknownArc
-from geodata.child import UploadTooBig
 from geodata.db import engine
 from geodata.written import CannotWrite
 from routing.errors import JieguanError, Lang
@@ -64,10 +63,12 @@ STATUS: Mapping[type[JieguanError], int] = {
     histories.TooManyHistories: 409,
     map_jobs.NoSuchProposal: 404,
     receiving.FilesBusy: 503,
-    UploadTooBig: 413,
     CannotWrite: 500,
     engine.WriterBusy: 503,
     engine.ServerUnreachable: 503,
+    engine.NoRoom: 507,
+    child.UploadTooBig: 413,
+    child.UploadOutgrew: 413,
 }
 """By the first class of the error's own line that stands here; anything else is bad input, 422."""
 
@@ -84,6 +85,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     422: ("输入有误", "Bad input"),
     500: ("程序出错", "Our fault"),
     503: ("暂不可用", "Not now"),
+    507: ("没有空间", "No room"),
 }
 
 HTTP: Mapping[int, tuple[str, str]] = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from geodata.child import FENCE
 
+DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -46,10 +47,10 @@ class Serving:
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
     """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT, JIEGUAN_HISTORIES."""
-    database, histories = environment.get("JIEGUAN_DATABASE", "jieguan.db"), environment.get("JIEGUAN_HISTORIES") or None
+    database, histories = environment.get(DATABASE, "jieguan.db"), environment.get(HISTORIES) or None
     return Serving(database, development(environment), histories=histories)
 
 
 def development(environment: Mapping[str, str] = os.environ) -> bool:
     """Is JIEGUAN_DEVELOPMENT set?"""
-    return environment.get("JIEGUAN_DEVELOPMENT", "").lower() in TRUE
+    return environment.get(DEVELOPMENT, "").lower() in TRUE

@@ -23,6 +23,12 @@ WORDS: dict[str, tuple[str, str]] = {
     "whatif_keep": ("把历史案件及其决定保存到 .npz,下次直接用", "keep the history and its decisions as .npz for next time"),
     "replay_file": ("派单结果文件(route 写出的)", "a file of decisions, as written by route"),
     "replay_map": ("已编制的地图;可重复", "a compiled map; may be repeated"),
+    "since": ("只取此时起的案件(须有时间列 --at-field)", "only cases from then on (needs their times, --at-field)"),
+    "replay_db": ("地图数据库:按每行写明的地图取图", "the map store's database, for the maps that rows name"),
+    "replay_on": (
+        "改与此图对比:有 --db 时是其中的版本,否则是已编制的地图文件",
+        "compare with this map instead: a version in --db; without --db, a compiled map",
+    ),
     # what-if
     "maps": ("地图 {before} → {after}", "map {before} -> {after}"),
     "moved": (

@@ -76,6 +76,11 @@ class Table:
         several = self.format in (Format.GPKG, Format.ZIP)
         return f"{self.path}::{self.name}" if several else self.path
 
+    def taken(self, rows: NDArray[np.int64]) -> Table:
+        """Some of its rows by number, as if the file had no others."""
+        geometry = None if self.geometry is None else self.geometry[rows]
+        return replace(self, columns=self.columns.take(pa.array(rows)), geometry=geometry)
+
     def column(self, name: str, need: str) -> Any:
         """One column; `need` is a key of NEEDS that tells what it is for."""
         if name not in self.columns.column_names:

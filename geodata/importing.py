@@ -206,10 +206,15 @@ def _on_duty(row: Row, duty: str) -> Row:
 
 def _on_base(files: MapFiles, base: Base) -> MapFiles:
     """The files read as the base was. Raises OtherWorkCrs."""
-    there = base.settings.work_crs
+    there = in_work_crs(files, base.settings.work_crs)
+    return replace(there, zone_m=base.settings.zone_m if files.zone_m is None else files.zone_m)
+
+
+def in_work_crs(files: MapFiles, there: str) -> MapFiles:
+    """The files read in the work CRS there is. Raises OtherWorkCrs."""
     if files.work_crs is not None and parse_crs(files.work_crs, "--work-crs") != parse_crs(there):
         raise OtherWorkCrs(given=files.work_crs, there=there)
-    return replace(files, work_crs=there, zone_m=base.settings.zone_m if files.zone_m is None else files.zone_m)
+    return replace(files, work_crs=there)
 
 
 # ---- codes -----------------------------------------------------------------------------------------------------------

@@ -125,6 +125,14 @@ NOTES: Mapping[str, tuple[str, str]] = {
         "有 {count} 个时间没有时区:按 {zone} 处理。请用 --timezone 指定。",
         "{count} times have no time zone and were read in {zone}. State it by --timezone.",
     ),
+    "since": (
+        "只取 {since} 起的 {kept} 行;另有 {earlier} 行更早,不计在内。",
+        "{kept} rows are from {since} on; {earlier} earlier ones were left out.",
+    ),
+    "since_untimed": (
+        "有 {count} 行的时间无法读出,不知是否在此时之后:不计在内。",
+        "{count} rows have no readable time, so nobody knows whether they are from then on: they were left out.",
+    ),
     "unschemed_category": (
         "{count} 行的类别(如“{sample}”)没有体系前缀,按“其他类别”派单。规则中的写法是“{known}”。",
         "{count} rows have a category without its scheme ({sample!r}) and were routed as any other category. Rules say {known!r}.",

@@ -53,6 +53,11 @@ from routing.ladder import RULES_VERSION
 SLACK = timedelta(seconds=1)
 """A publication "from now" may reach the database this much later."""
 
+NAMED = 8
+"""Rows that a sentence names; the rest are counted."""
+SHORTEST = 6
+"""Letters of a version's name that are enough, if no other begins alike."""
+
 
 class NothingInForce(JieguanError):
     zh = "{at} 时没有生效的地图版本:无法派单。请先发布一个从该时刻或更早生效的版本。"
@@ -64,11 +69,18 @@ class UnknownVersion(JieguanError):
     en = "There is no map version {value!r}. List the versions to see those there are."
 
 
+class AmbiguousVersion(JieguanError):
+    zh = "“{value}”同时是 {count} 个版本的开头({versions}):不知道指哪一个。请多写几位。"
+    en = "{value!r} begins {count} versions ({versions}), so nobody knows which is meant. Write more of it."
+
+
 class BaseOutdated(JieguanError):
-    zh = "此修改基于第 {base} 次发布,而目前最新的是第 {latest} 次({by},{at}):直接发布会抹去那一次的改动。请先变基(rebase)。"
+    """`rows`: what differs between the two, as (layer, code)."""
+
+    zh = "此修改基于第 {base} 次发布,而目前最新的是第 {latest} 次({by},{at}):直接发布会抹去其间的改动({changed})。请先变基(rebase)。"
     en = (
-        "This rests on publication {base}, but the latest is {latest} (by {by}, at {at}): publishing would undo what that one "
-        "changed. Rebase the draft first."
+        "This rests on publication {base}, but the latest is {latest} (by {by}, at {at}): publishing would undo what changed since "
+        "({changed}). Rebase the draft first."
     )
 
 
@@ -173,7 +185,7 @@ def publish(
     try:
         with db.writing() as session:
             last = _latest(session, locked=True)
-            _check_base(last, base)
+            _check_base(session, last, base)
             _check_instant(last, begin, now)
             record(session, version, signing.author, signing.reason, now)
             if last is not None:
@@ -193,7 +205,7 @@ def publish(
         if t.refusal(error) != "one_in_force":
             raise
         with db.reading() as session:  # another first publication was quicker
-            _check_base(_latest(session), base)
+            _check_base(session, _latest(session), base)
         raise
     return done
 
@@ -252,14 +264,35 @@ def _geom(row: Row, work_crs: str) -> Any:
 def _latest(session: Session, *, locked: bool = False) -> t.Publication | None:
     """The last publication; `locked` until the transaction ends, so that two cannot replace it."""
     query = sa.select(t.Publication).order_by(t.Publication.id.desc()).limit(1)
-    return session.scalars(query.with_for_update() if locked else query).one_or_none()
+    while True:
+        held = session.scalars(query.with_for_update()).one_or_none() if locked else None
+        last = session.scalars(query).one_or_none()
+        if not locked or held is last:  # who had to wait for the lock got the row that was the last before he waited (PostgreSQL)
+            return last
 
 
-def _check_base(last: t.Publication | None, base: int | None) -> None:
+def _check_base(session: Session, last: t.Publication | None, base: int | None) -> None:
     if (None if last is None else last.id) != base or (last is not None and last.valid_to is not None):
         by = "-" if last is None or not last.signed else str(last.signed[0].get("signer", "-"))
         at = "-" if last is None else last.recorded_at.isoformat()
-        raise BaseOutdated(base=base or "-", latest="-" if last is None else last.id, by=by, at=at)
+        rows = _changed_since(session, base, last)
+        more = f" + {len(rows) - NAMED}" if len(rows) > NAMED else ""
+        changed = ", ".join(f"{layer} {code}" for layer, code in rows[:NAMED]) + more or "-"
+        raise BaseOutdated(base=base or "-", latest="-" if last is None else last.id, by=by, at=at, changed=changed, rows=rows)
+
+
+def _changed_since(session: Session, base: int | None, last: t.Publication | None) -> list[tuple[str, str]]:
+    """Rows, by layer and code, that the last publication has otherwise than that of number `base`."""
+    begun = None if base is None else session.get(t.Publication, base)
+    one, other = (None if p is None else p.version_hash for p in (begun, last))
+
+    def only(of: str | None, but: str | None) -> set[tuple[str, str]]:
+        m = t.Member
+        theirs = sa.select(m.feature_hash).where(m.version_hash == but)
+        query = sa.select(m.layer, m.code).where(m.version_hash == of, m.feature_hash.not_in(theirs))
+        return {(layer, code) for layer, code in session.execute(query)}
+
+    return sorted(only(one, other) | only(other, one))
 
 
 def _check_instant(last: t.Publication | None, begin: datetime, now: datetime) -> None:
@@ -328,6 +361,29 @@ def read_version(session: Session, version: str) -> Version:
     said = _known(session, version)
     data = session.scalars(sa.select(t.Compiled.data).where(t.Compiled.version_hash == version)).one()
     return Version(version, read_rows(session, version), settings_of(said.settings), opened(data), data, said.certificate)
+
+
+def version_named(session: Session, text: str) -> str:
+    """The version that a person means: its hash or the name of its map, or the beginning of either, from six letters on.
+
+    Raises UnknownVersion, AmbiguousVersion.
+    """
+    if session.get(t.MapVersion, text) is not None:
+        return text
+    begins = sa.or_(*(column.startswith(text, autoescape=True) for column in (t.MapVersion.hash, t.MapVersion.map_name)))
+    query = sa.select(t.MapVersion.hash).where(begins).order_by(t.MapVersion.recorded_at, t.MapVersion.hash)
+    found = list(session.scalars(query)) if len(text) >= SHORTEST else []
+    if not found:
+        raise UnknownVersion(value=text[:80])
+    if len(found) > 1:
+        raise AmbiguousVersion(value=text[:80], count=len(found), versions=", ".join(v[:12] for v in found[:5]))
+    return found[0]
+
+
+def version_of_map(session: Session, name: str) -> str | None:
+    """A version by the name of its compiled map, as decisions pin it; the first recorded, where several say the same."""
+    query = sa.select(t.MapVersion.hash).where(t.MapVersion.map_name == name)
+    return session.scalars(query.order_by(t.MapVersion.recorded_at, t.MapVersion.hash).limit(1)).one_or_none()
 
 
 def _known(session: Session, version: str) -> t.MapVersion:

@@ -24,6 +24,7 @@ import pyarrow.parquet
 import shapely
 from numpy.typing import NDArray
 
+from geodata.db.guard import refuse_live
 from geodata.files import Table
 from geodata.intake import EXTENSIONS, Format, Geometries, UnknownFormat
 from geodata.intake_gdal import pyogrio
@@ -168,7 +169,8 @@ def replace_file(out: str | Path, data: bytes) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name in a fresh folder beside `path`; moved over `path` at the end, gone on any error."""
+    """A name in a fresh folder beside `path`; moved over `path` at the end, gone on any error. Raises LiveDatabase, CannotWrite."""
+    refuse_live(path)  # moving over it opens nothing, so the guard's hook would not see it
     try:
         folder = Path(tempfile.mkdtemp(prefix=".jieguan-", dir=path.parent))
     except OSError as error:

@@ -78,6 +78,15 @@ class History:
     def __len__(self) -> int:
         return len(self.x)
 
+    def taken(self, rows: Ints) -> History:
+        """Some of the cases by number."""
+
+        def some(a: Any) -> Any:
+            return a if a is None or len(a) == 1 else a[rows]
+
+        columns = {name: some(getattr(self, name)) for name in ("error_m", "at", "category", "found_by", "case")}
+        return replace(self, x=self.x[rows], y=self.y[rows], **columns)
+
     def complaints(self, on: JurisdictionMap, rows: Ints | None = None) -> Complaints:
         """The cases, or some rows, as a map wants them: its category groups, its squad numbers."""
 
@@ -153,6 +162,15 @@ def known(
     for plate in range(len(on.plates)):
         made.roots(plate, _step(_floor(made)))
     return made
+
+
+def part(of: Known, rows: Ints) -> Known:
+    """The warm start of some of its cases, by number; nothing is decided again."""
+    on, old = of.on, of.routed
+    place = {code: i for i, code in enumerate(place_of_townships(on))}
+    township = np.array([*(place[code] for code in old.township_codes), -1], np.int32)[old.township[rows]]
+    routed = assembled(on, old.verdict[rows], old.doubtful[rows], old.margin_m[rows], old.runner_up[rows], township)
+    return known(on, of.history.taken(rows), zone_m=of.zone_m, cap_m=of.cap_m, workers=of.workers, routed=routed)
 
 
 def again(before: Known, after: JurisdictionMap) -> Again:

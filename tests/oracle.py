@@ -286,6 +286,73 @@ def turn_of(agreement: Agreement, moment: datetime) -> str:
         day, now = after, second if now == first else first
 
 
+# ---- who leads, by distance alone ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Territories as they were drawn (metres), none of them compiled. `extent`: the bureau's ground. `squads` and `rank`: by shape;
+    the lower rank comes first in the published order. `slack` (metres): how far compiled lines may lie from drawn ones."""
+
+    squads: tuple[str, ...]
+    rank: tuple[int, ...]
+    shapes: NDArray[np.object_]
+    extent: Any
+    duty: str
+    slack: float
+
+    def leads(self, points: Floats) -> list[frozenset[str]]:
+        """Who may lead at each point: one squad, or several where rounding decides which.
+
+        A place within a millimetre of a territory is on it; of several the first in order leads. Else the nearest does, and outside
+        of the extent the squad on duty.
+        """
+        far = shapely.distance(shapely.points(points)[:, None], self.shapes[None, :])
+        order = np.argsort(self.rank)
+        on, may = (far[:, order] <= ON_LINE_M + s for s in (-self.slack, self.slack))
+        sure = (on == may).all(1) & on.any(1)
+        first = order[on.argmax(1)]
+        return [
+            frozenset({self.squads[n]}) if known else self._unsure(point, row, one, many, order)
+            for point, n, known, row, one, many in zip(points, first, sure, far, on, may, strict=True)
+        ]
+
+    def _unsure(self, point: Floats, far: Floats, on: Any, may: Any, order: Any) -> frozenset[str]:
+        names = [self.squads[n] for n in order]
+        found = {names[n] for n in np.flatnonzero(may) if not on[:n].any()}  # the first of those it may be on
+        if on.any():
+            return frozenset(found)
+        near = 2 * self.slack + 4 * ON_LINE_M  # two pieces of a gap meet on the grid, and on their line the order decides
+        nearest = {squad for squad, d in zip(self.squads, far, strict=True) if d <= far.min() + near}
+        rim = shapely.distance(shapely.Point(point), shapely.boundary(self.extent))
+        inside = bool(shapely.covers(self.extent, shapely.Point(point)))
+        if inside or rim <= near:
+            found |= nearest
+        if not inside or rim <= near:
+            found.add(self.duty)
+        return frozenset(found)
+
+
+def snapped(shapes: NDArray[np.object_], rng: np.random.Generator, count: int) -> Floats:
+    """Points where it is hard to say on which side: on vertices and edges, a unit in the last place or a millimetre off, and among
+    the vertices that lie closest together; some anywhere."""
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(shapely.get_parts(shapes))]
+    corners = np.concatenate([ring[:-1] for ring in rings])
+    a, b = (np.concatenate([ring[part] for ring in rings]) for part in (slice(None, -1), slice(1, None)))
+    n = rng.integers(len(a), size=count)
+    kind = rng.integers(0, 7, size=count)
+    share = rng.choice([0.5, 0.25, 1 / 3, 0.0], count)[:, None] + rng.uniform(0, 0.5, (count, 1)) * rng.integers(0, 2, (count, 1))
+    places = np.where((kind < 3)[:, None], corners[rng.integers(len(corners), size=count)], a[n] + share * (b[n] - a[n]))
+    toward = rng.choice([-np.inf, np.inf], (count, 2))
+    ulp = np.where(rng.integers(0, 2, (count, 2)) == 1, np.nextafter(places, toward), places)
+    millimetre = places + rng.integers(-1, 2, (count, 2)) * ON_LINE_M
+    places = np.where(np.isin(kind, (1, 4))[:, None], ulp, np.where(np.isin(kind, (2, 5))[:, None], millimetre, places))
+    close = corners[rng.integers(len(corners), size=count)] + rng.normal(0, 0.004, (count, 2))
+    low, high = corners.min(0) - 50, corners.max(0) + 50
+    anywhere = np.where(rng.integers(0, 2, (count, 1)) == 1, close, rng.uniform(low, high, (count, 2)))
+    return np.where((kind == 6)[:, None], anywhere, places)
+
+
 # ---- the same ground drawn otherwise --------------------------------------------------------------------------------
 
 

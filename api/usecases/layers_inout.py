@@ -27,7 +27,18 @@ from geodata.db.engine import Database
 from geodata.drafts import Desk, Working, check_open, check_seen
 from geodata.edits import Draft, Edit, replayed
 from geodata.exporting import DEFAULT_CRS, About, Exported, Told, export
-from geodata.importing import NOTHING_STATED, Base, Changes, Imported, Provenance, changes, issues_of, merged, read_map
+from geodata.importing import (
+    NOTHING_STATED,
+    Base,
+    Changes,
+    Imported,
+    Provenance,
+    changes,
+    in_work_crs,
+    issues_of,
+    merged,
+    read_map,
+)
 from geodata.intake import Note
 from geodata.layer import LayerName, Row, content_hash, roster_of
 from geodata.store import InForce, Signing, Version
@@ -58,6 +69,14 @@ class NeedsOrder(JieguanError):
 class NothingToImport(JieguanError):
     zh = "文件与现有地图完全一致:没有可导入的改动。"
     en = "The files say what the map says already: there is nothing to import."
+
+
+class SettingsOfTheMap(JieguanError):
+    zh = "交界带宽度或边界精度({given})与现有地图({there})不同:它们属于整张地图,草案改不了。请去掉该选项,或由上级凭文件直接发布。"
+    en = (
+        "The border zone or the accuracy of lines ({given}) is not that of the map there is ({there}): they belong to the whole map, and "
+        "no draft changes them. Leave the option out, or let a superior publish outright with a document."
+    )
 
 
 class NotOfThisDraft(JieguanError):
@@ -121,11 +140,14 @@ class Plan:
 
 
 def plan_import(db: Database | None, files: MapFiles, stated: Provenance = NOTHING_STATED) -> Plan:
-    """Read the files against what was published last; without a database, or with an empty one, against nothing.
+    """Read the files against what was published last; without a database, or with an empty one, against nothing. An empty one has
+    its millimetres already, in the work CRS it was made for.
 
     Raises the errors of `importing.read_map`.
     """
     base, publication = (None, None) if db is None else _last(db)
+    if db is not None and base is None:
+        files = in_work_crs(files, _installed(db))
     imported: Imported = read_map(files, stated, base)
     rows = merged(imported, base)
     found = changes(() if base is None else base.rows, rows)
@@ -172,10 +194,31 @@ def publish_plan(
 
 
 def draft_plan(desk: Desk, plan: Plan, name: str, author: str, now: datetime) -> Applied:
-    """A new draft with what the files change, as edits. Of a layer that a file was given for, what the file lacks goes."""
+    """A new draft with what the files change, as edits. Of a layer that a file was given for, what the file lacks goes.
+
+    Raises NothingInForce, NothingToImport, SettingsOfTheMap.
+    """
+    if plan.base is None:
+        raise store.NothingInForce(at=now.isoformat())
+    if plan.settings != plan.base.settings:
+        raise SettingsOfTheMap(given=_settings_said(plan.settings), there=_settings_said(plan.base.settings))
+    if not plan.changes.rows:
+        raise NothingToImport
     working = desk.begin(name, author, now)
     wishes = wishes_of(working.base, Read(plan.rows, plan.layers, (), ()))
     return _applied(desk, working, wishes, author, now, note=name, apply=True)
+
+
+def _settings_said(settings: Settings) -> str:
+    return f"{settings.zone_m:g} m, {settings.line_accuracy_m:g} m"
+
+
+def _installed(db: Database) -> str:
+    """The work CRS the database was made for."""
+    with db.reading() as session:
+        found = session.get(tables.Installation, 1)
+    assert found is not None
+    return found.work_crs
 
 
 def _last(db: Database) -> tuple[Base | None, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from geodata import store
 from geodata.db import tables as t
 from geodata.layer import LayerName
 from geodata.store import InForce, Signing, UnknownVersion
+from geodata.written import replace_file
 
 
 def publications(of: MapStore, known: datetime | None = None) -> list[dict[str, Any]]:
@@ -53,6 +55,25 @@ def certificate(of: MapStore, name: str) -> dict[str, Any]:
     with of.db.reading() as session:
         row = _known(session, name)
     return {"version": row.hash, "map": row.map_name, "rules_version": row.rules_version, **row.certificate}
+
+
+def named(of: MapStore, text: str) -> str:
+    """The version that a person means by its name or the beginning of it. Raises UnknownVersion, AmbiguousVersion."""
+    with of.db.reading() as session:
+        return store.version_named(session, text)
+
+
+def compiled(of: MapStore, out: str | Path, name: str | None = None) -> dict[str, Any]:
+    """Write the sealed map file of a version, or of the one in force, whole or not at all; it was verified on the way.
+
+    Raises NothingInForce, UnknownVersion, AmbiguousVersion, MapRefused, LiveDatabase, CannotWrite.
+    """
+    at = of.now()
+    with of.db.reading() as session:
+        version = store.in_force(session, at).version if name is None else store.version_named(session, name)
+        made = store.read_version(session, version)
+    replace_file(out, made.data)
+    return {"version": made.hash, "map": made.map.version, "out": str(out), "bytes": len(made.data)}
 
 
 def roll_back(of: MapStore, to: str, signing: Signing, valid_from: datetime | None) -> dict[str, Any]:

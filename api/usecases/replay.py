@@ -11,17 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from api.usecases import whatif
 from api.usecases.route_file import How, NoPoints, PointFile, complaints_of, places_of, reasons_json
+from api.usecases.since import rows_since
+from api.usecases.whatif import WhatIf
 from api.words_whatif import say
+from geodata.db.engine import Database
 from geodata.files import Table, listed, read_table
+from geodata.intake import Note
+from geodata.store import Maps, version_of_map
 from routing.again import History, known
 from routing.compare import Comparison, baseline, compare
 from routing.errors import JieguanError, Lang
@@ -87,6 +94,7 @@ class ReplayReport:
     differences: tuple[Difference, ...]
     no_map: Mapping[str, int]
     other_rules: Mapping[str, int]
+    notes: tuple[Note, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -100,22 +108,14 @@ def replay(past: Past, open_map: Callable[[str], JurisdictionMap], decide: Decid
     other: dict[str, int] = {}
     differences: list[Difference] = []
     same = 0
-    for (version, rules), rows in _by_pin(past):
-        if rules != RULES_VERSION:
-            other[rules] = other.get(rules, 0) + len(rows)
-            continue
-        try:
-            on = open_map(version)
-        except MapNotHere:
-            no_map[version] = no_map.get(version, 0) + len(rows)
-            continue
+    for on, rows in _pinned(past, open_map, no_map, other):
         texts = canonical(decide(on, rows), reasons=past.reasons)
         for row, now in zip(rows.tolist(), texts, strict=True):
             was = str(past.said[row])
             if was == (now if was.startswith("{") else digest(now)):
                 same += 1
             else:
-                differences.append(_difference(row, version, was, now))
+                differences.append(_difference(row, on.version, was, now))
     return ReplayReport(len(past), same, tuple(sorted(differences, key=lambda d: d.row)), no_map, other)
 
 
@@ -156,7 +156,8 @@ def replay_on(before: JurisdictionMap, after: JurisdictionMap, history: History,
 
 
 def as_json(report: ReplayReport) -> dict[str, Any]:
-    return {**asdict(report), "good": report.good}
+    notes = [{"code": n.code, "zh": n.text("zh-CN"), "en": n.text("en")} for n in report.notes]
+    return {**asdict(replace(report, notes=())), "notes": notes, "good": report.good}
 
 
 def as_text(report: ReplayReport, lang: Lang) -> str:
@@ -170,9 +171,28 @@ def as_text(report: ReplayReport, lang: Lang) -> str:
     ]
     if len(report.differences) > SHOWN:
         lines.append("  " + say("more", lang, count=len(report.differences) - SHOWN))
-    lines += [say("left_map", lang, count=n, version=v) for v, n in report.no_map.items()]
-    lines += [say("left_rules", lang, count=n, version=v, own=RULES_VERSION) for v, n in report.other_rules.items()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_left(report.no_map, report.other_rules, lang)])
+
+
+def _left(no_map: Mapping[str, int], other: Mapping[str, int], lang: Lang) -> list[str]:
+    lines = [say("left_map", lang, count=n, version=v) for v, n in no_map.items()]
+    return lines + [say("left_rules", lang, count=n, version=v, own=RULES_VERSION) for v, n in other.items()]
+
+
+def _pinned(
+    past: Past, open_map: Callable[[str], JurisdictionMap], no_map: dict[str, int], other: dict[str, int]
+) -> Iterator[tuple[JurisdictionMap, NDArray[np.int64]]]:
+    """Each map named by decisions that can be made again, with their rows; the others are counted in `no_map` and `other`."""
+    for (version, rules), rows in _by_pin(past):
+        if rules != RULES_VERSION:
+            other[rules] = other.get(rules, 0) + len(rows)
+            continue
+        try:
+            on = open_map(version)
+        except MapNotHere:
+            no_map[version] = no_map.get(version, 0) + len(rows)
+            continue
+        yield on, rows
 
 
 def _by_pin(past: Past) -> Iterator[tuple[tuple[str, str], NDArray[np.int64]]]:
@@ -205,16 +225,86 @@ DECIDED = ("squad", "assist", "step", "doubtful", "margin_m", "runner_up", "map_
 
 
 def replay_file(
-    source: PointFile, open_map: Callable[[str], JurisdictionMap], how: How | None = None
+    source: PointFile, open_map: Callable[[str], JurisdictionMap], how: How | None = None, *, since: str | None = None
 ) -> ReplayReport:
-    """A file of decisions, made again with the options it was routed with. Reasons are compared where the file has them.
+    """A file of decisions, those from `since` on, made again with the options it was routed with. Reasons are compared where the
+    file has them; rows are numbered as in the file.
 
-    Raises NotRouted, NoTimeToReplay, and the errors of the readers.
+    Raises NotRouted, NoTimeToReplay, and the errors of the readers and of `rows_since`.
     """
+    given, notes = how or How(), list[Note]()
+    table, rows = _table_since(source, since, notes)
+    found = replay(past_of(table, given), open_map, _as_routed(table, source, given))
+    differences = tuple(replace(d, row=int(rows[d.row])) for d in found.differences)
+    return replace(found, differences=differences, notes=tuple(notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnAnother:
+    """A file of decisions under its own pins beside one other map: a comparison for each map that it names."""
+
+    map_after: str
+    parts: tuple[WhatIf, ...]
+    no_map: Mapping[str, int]
+    other_rules: Mapping[str, int]
+    notes: tuple[Note, ...]
+
+    @property
+    def moved(self) -> int:
+        """Decisions that would go to another squad."""
+        return sum(len(part.found.moved) for part in self.parts)
+
+    @property
+    def good(self) -> bool:
+        """Every decision could be compared."""
+        return not self.no_map and not self.other_rules
+
+    def json(self) -> dict[str, Any]:
+        """As plain values."""
+        compared = sum(part.found.rows for part in self.parts)
+        maps = [whatif.as_json(part) for part in self.parts]
+        notes = [{"code": n.code, "zh": n.text("zh-CN"), "en": n.text("en")} for n in self.notes]
+        left = {"no_map": dict(self.no_map), "other_rules": dict(self.other_rules)}
+        return {
+            "map_after": self.map_after, "cases": compared, "moved": self.moved, "maps": maps, **left, "notes": notes, "good": self.good,
+        }  # fmt: skip
+
+    def text(self, lang: Lang) -> str:
+        """A report for each map that decisions name."""
+        reports = [whatif.as_text(part, lang) for part in self.parts]
+        return "\n\n".join([*reports, *_left(self.no_map, self.other_rules, lang)])
+
+
+def replay_file_on(
+    source: PointFile,
+    open_map: Callable[[str], JurisdictionMap],
+    after: JurisdictionMap,
+    how: How | None = None,
+    *,
+    since: str | None = None,
+) -> OnAnother:
+    """What a file of decisions would have been under another map. Raises as `replay_file` and `whatif`."""
+    given, notes = how or How(), list[Note]()
+    table, _ = _table_since(source, since, notes)
+    no_map: dict[str, int] = {}
+    other: dict[str, int] = {}
+    parts = []
+    for on, rows in _pinned(past_of(table, given), open_map, no_map, other):
+        warm = whatif.warm_table(on, table.taken(rows), source, given, _no_time(on), after=after)
+        parts.append(whatif.ask(warm, after))
+    told = {note.text("en"): note for part in parts for note in part.notes}
+    return OnAnother(after.version, tuple(parts), no_map, other, (*notes, *told.values()))
+
+
+def _table_since(source: PointFile, since: str | None, notes: list[Note]) -> tuple[Table, NDArray[np.int64]]:
+    """The rows of a file, or those from a time on; and their numbers in the file."""
     table = read_table(source.points)
     if not len(table):
         raise NoPoints(path=table.spec)
-    return replay(past_of(table, how or How()), open_map, _as_routed(table, source, how or How()))
+    if since is None:
+        return table, np.arange(len(table))
+    rows = rows_since(table, source, since, notes)
+    return table.taken(rows), rows
 
 
 def past_of(table: Table, how: How) -> Past:
@@ -249,17 +339,10 @@ def _as_routed(table: Table, source: PointFile, how: How) -> Decide:
     """Rows of a file as `route_file` decides them, places, shapes and all."""
 
     def decide(on: JurisdictionMap, rows: NDArray[np.int64]) -> Routed:
-        geometry = None if table.geometry is None else table.geometry[rows]
-        part = Table(
-            table.path, table.name, table.format, table.sha256, table.columns.take(pa.array(rows)), geometry,
-            table.geometry_name, table.geometry_at, table.crs, table.notes,
-        )  # fmt: skip
+        part = table.taken(rows)
         places = places_of(on, part, source, [])
 
-        def unknown() -> Any:
-            raise NoTimeToReplay(version=on.version)
-
-        complaints, _ = complaints_of(on, part, source, places, unknown, [])
+        complaints, _ = complaints_of(on, part, source, places, _no_time(on), [])
         routed = route(on, complaints, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
         drawn = np.flatnonzero([s is not None for s in places.shapes]) if len(places.shapes) else np.empty(0, np.int64)
         if len(drawn):
@@ -270,6 +353,16 @@ def _as_routed(table: Table, source: PointFile, how: How) -> Decide:
     return decide
 
 
+def _no_time(on: JurisdictionMap) -> Callable[[], datetime]:
+    def unknown() -> datetime:
+        raise NoTimeToReplay(version=on.version)
+
+    return unknown
+
+
+# ---- where the maps are ----------------------------------------------------------------------------------------------
+
+
 def maps_at_hand(maps: list[JurisdictionMap]) -> Callable[[str], JurisdictionMap]:
     """These maps by version."""
     known_ = {on.version: on for on in maps}
@@ -278,5 +371,31 @@ def maps_at_hand(maps: list[JurisdictionMap]) -> Callable[[str], JurisdictionMap
         if version not in known_:
             raise MapNotHere(version=version)
         return known_[version]
+
+    return open_map
+
+
+def maps_of(db: Database) -> Callable[[str], JurisdictionMap]:
+    """The maps recorded in a database, each opened and verified once. They may raise MapRefused."""
+    maps = Maps()
+
+    def open_map(version: str) -> JurisdictionMap:
+        with db.reading() as session:
+            recorded = version_of_map(session, version)
+            if recorded is None:
+                raise MapNotHere(version=version)
+            return maps.of(session, recorded)
+
+    return open_map
+
+
+def first_of(ways: Sequence[Callable[[str], JurisdictionMap]]) -> Callable[[str], JurisdictionMap]:
+    """The first way that has the map."""
+
+    def open_map(version: str) -> JurisdictionMap:
+        for way in ways:
+            with suppress(MapNotHere):
+                return way(version)
+        raise MapNotHere(version=version)
 
     return open_map

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from api.usecases.route_file import How, NoPoints, PointFile, bounds_of, named_columns
+from api.usecases.since import cases_since, rows_since
 from api.words import step_words
 from api.words_whatif import say
 from geodata.build import open_map
@@ -21,7 +22,7 @@ from geodata.history import CaseColumns, keep, kept, read_history
 from geodata.intake import Format, Note
 from geodata.times import read_instant, zone_named
 from geodata.written import check_output, points, write_table
-from routing.again import Scope, known
+from routing.again import Scope, known, part
 from routing.compare import Baseline, Comparison, baseline, compare
 from routing.errors import Lang
 from routing.jurisdiction import JurisdictionMap
@@ -67,17 +68,19 @@ def whatif(
     how: How,
     now: Callable[[], datetime],
     *,
+    since: str | None = None,
     out: str | None = None,
     keep_to: str | None = None,
     progress: Progress = silent,
 ) -> WhatIf:
-    """Both maps on the cases of a file. `out`: where to list the moved cases; `keep_to`: where to keep the warm start.
+    """Both maps on the cases of a file, from the time `since` on. `out`: where to list the moved cases; `keep_to`: where to keep
+    the warm start.
 
     Maps are values or paths. `now` is asked only where a map changes with time and no time was given.
     Raises the errors of the readers, TwoWorkSystems, and what `route` raises.
     """
     one, two = (open_map(m) if isinstance(m, str) else m for m in (before, after))
-    warm = warm_start(one, source, how, now, after=two, progress=progress)
+    warm = warm_start(one, source, how, now, after=two, since=since, progress=progress)
     if keep_to is not None:
         keep(keep_to, warm.base.known)
     if out is not None:
@@ -98,19 +101,40 @@ def warm_start(
     now: Callable[[], datetime],
     *,
     after: JurisdictionMap | None = None,
+    since: str | None = None,
     progress: Progress = silent,
 ) -> Warm:
     """Everything that is the same for every `ask`. `after` only tells whether instants and case ids will be needed."""
     progress("read", 0, 4)
-    maps = [m for m in (before, after) if m is not None]
-    offices = _offices(maps)
+    notes: list[Any] = []
     if source.points.endswith(KEPT):
         old = kept(source.points, before, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
-        return Warm(baseline(old, offices), None, ())
+        if since is not None:
+            old = part(old, cases_since(old.history, source, since, notes))
+        return Warm(baseline(old, _offices([m for m in (before, after) if m is not None])), None, tuple(notes))
     table = read_table(source.points)
     if not len(table):
         raise NoPoints(path=table.spec)
-    notes: list[Any] = list(table.notes)
+    if since is not None:
+        table = table.taken(rows_since(table, source, since, notes))
+    return warm_table(before, table, source, how, now, after=after, notes=notes, progress=progress)
+
+
+def warm_table(
+    before: JurisdictionMap,
+    table: Table,
+    source: PointFile,
+    how: How,
+    now: Callable[[], datetime],
+    *,
+    after: JurisdictionMap | None = None,
+    notes: Sequence[Any] = (),
+    progress: Progress = silent,
+) -> Warm:
+    """The warm start of rows at hand."""
+    maps = [m for m in (before, after) if m is not None]
+    offices = _offices(maps)
+    notes = [*notes, *table.notes]
     named = named_columns(table, source, notes)
     where = system(table.crs, source.datum, "the file's coordinate system", "--datum") if named is None else named
     work = parse_crs(before.settings.work_crs, "--work-crs")
@@ -173,9 +197,7 @@ def write_moved(out: str, answer: WhatIf, prefix: str = "") -> None:
     work = system(parse_crs(old.on.settings.work_crs), None)
     lon, lat = to_wgs84(old.history.x[moved.rows], old.history.y[moved.rows], work)
     whole = _listing(answer.warm)
-    geometry = None if whole.geometry is None else whole.geometry[moved.rows]
-    part = replace(whole, columns=whole.columns.take(pa.array(moved.rows)), geometry=geometry)
-    write_table(out, part, extra, places=points(np.stack([lon, lat], 1)), prefix=prefix)
+    write_table(out, whole.taken(moved.rows), extra, places=points(np.stack([lon, lat], 1)), prefix=prefix)
 
 
 def _listing(warm: Warm) -> Table:

@@ -13,6 +13,7 @@ Open a Database in the process that uses it, after any fork.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -26,6 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import URL, Connection, Engine, QueuePool, event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
@@ -40,18 +42,18 @@ NO_DATABASE: Mapping[str, tuple[str, str]] = {
     "no_url": ("不成其为网址", "it cannot be read as a URL"),
     "no_host": ("文件没有主机,也不带参数;请留意三条斜线", "a file takes neither host nor options; mind the three slashes"),
     "no_name": ("没有写明服务器上的库名", "it names no database on the server"),
-    "other_kind": ("既不是 sqlite 也不是 postgresql", "it is of neither kind, sqlite or postgresql"),
+    "other_kind": ("不是 gpkg、sqlite 或 postgresql", "it is none of gpkg, sqlite and postgresql"),
     "not_db": ("嵌入式数据库的文件名应为 *.db", "the file of an embedded database is named *.db"),
 }
 
 
 class UnknownDatabase(Worded):
     zh = (
-        "“{url}”不是可用的数据库({why})。请写 city.db 或 sqlite:////路径/city.db(嵌入式,文件名以 .db 结尾),"
+        "“{url}”不是可用的数据库({why})。请写 city.db 或 gpkg:////路径/city.db(嵌入式,文件名以 .db 结尾),"
         "或 postgresql://用户@主机/库名。"
     )
     en = (
-        "{url!r} is no database we can use ({why}). Write city.db or sqlite:////path/city.db (embedded; the name ends in "
+        "{url!r} is no database we can use ({why}). Write city.db or gpkg:////path/city.db (embedded; the name ends in "
         ".db), or postgresql://user@host/name."
     )
     worded = "why"
@@ -127,6 +129,14 @@ class WriterBusy(JieguanError):
     en = "The database {path!r} is being written by another and {seconds} s of waiting did not help; nothing was changed. Try again later."
 
 
+class NoRoom(JieguanError):
+    zh = "数据库 {url} 写不进磁盘({reason}):此次写入未生效,先前已确认的内容不受影响。请腾出空间或检查磁盘后重试。"
+    en = (
+        "The database {url} cannot be written to its disk ({reason}). This write did not happen, and all that was acknowledged before "
+        "stands. Free some space, or see to the disk, and try again."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Waits:
     """How long anything may wait, in seconds. 0: for ever (PostgreSQL's statements of maintenance)."""
@@ -163,7 +173,7 @@ class Gate:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for the turn, at most as long as agreed (WriterBusy)."""
+        """Wait for the turn, at most as long as agreed (WriterBusy). NoRoom where its file cannot be made."""
         assert self._process == os.getpid(), "a database is opened after the fork"
         assert self._owner != threading.get_ident(), "a writing session within a writing session"
         deadline = time.monotonic() + self._wait_s
@@ -179,7 +189,12 @@ class Gate:
 
     @contextmanager
     def _locked(self, deadline: float) -> Iterator[None]:
-        file = os.open(f"{self._path}.writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            file = os.open(f"{self._path}.writer", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise NoRoom(url=str(self._path), reason=error.strerror) from error
         if not (_lock_now(file) or _lock_until(file, deadline)):
             raise WriterBusy(path=str(self._path), seconds=self._wait_s)
         try:
@@ -248,17 +263,22 @@ class Database:
         """Committed, and safe on disk, before this returns; whatever is raised rolls all of it back.
 
         Embedded: nobody else writes meanwhile, so what was read stays true. PostgreSQL: others may (READ COMMITTED); lock what a
-        decision rests on (`with_for_update`) or let a constraint decide. Within one thread it does not nest.
+        decision rests on (`with_for_update`) or let a constraint decide. Within one thread it does not nest. Raises WriterBusy, NoRoom.
         """
-        if self.gate is None:
-            with Session(self.write, expire_on_commit=False) as session:
+        try:
+            if self.gate is None:
+                with Session(self.write, expire_on_commit=False) as session:
+                    yield session
+                    session.commit()
+                return
+            with self.gate.held(), Session(self.write, expire_on_commit=False) as session:
+                session.connection()  # BEGIN IMMEDIATE now, not at the first statement
                 yield session
                 session.commit()
-            return
-        with self.gate.held(), Session(self.write, expire_on_commit=False) as session:
-            session.connection()  # BEGIN IMMEDIATE now, not at the first statement
-            yield session
-            session.commit()
+        except OperationalError as error:
+            if not _without_room(error.orig):
+                raise
+            raise NoRoom(url=self.url, reason=" ".join(str(error.orig).split())) from error
 
     def close(self) -> None:
         """Give everything back. The last to close an embedded database empties its log into the file."""
@@ -271,6 +291,13 @@ class Database:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _without_room(cause: BaseException | None) -> bool:
+    """The disk is full, or a quota is; SQLite calls what the system refuses otherwise a failed write."""
+    if isinstance(cause, sqlite3.Error):
+        return cause.sqlite_errorname in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+    return isinstance(cause, psycopg.errors.DiskFull)
 
 
 def open_database(url: str | Path, *, waits: Waits = Waits()) -> Database:

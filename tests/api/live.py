@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +51,25 @@ def live(url: str, *, development: bool = True, **more: Any) -> Iterator[str]:
         thread.join(20)
 
 
+@contextmanager
+def served(url: str, *options: str) -> Iterator[str]:
+    """The service as the command line starts it, in a process of its own, by its address. It must stop at once when it is told to."""
+    words = [sys.executable, "-c", "from api.cli import main; main()", "serve", "--db", url, "--port", "0", "--json", *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, "the service did not start"
+        yield json.loads(line)["address"]
+        process.terminate()
+        rest, _ = process.communicate(timeout=60)
+        assert (process.returncode, rest) == (0, "")
+    finally:
+        process.kill()
+        process.wait()
+
+
 def published(url: str, made: Version | None = None) -> Version:
     """The city, in force since START, in an initialised database."""
     made = version_of(city(), SETTINGS) if made is None else made
@@ -68,7 +91,7 @@ class Person:
 
     def __init__(self, base: str, name: str = "张三", lang: str = "zh-CN") -> None:
         headers = {"X-Jieguan-Person": name.encode(), "Accept-Language": lang.encode()}
-        self.http = httpx.Client(base_url=base, headers=headers, timeout=30, verify=False)  # there is no TLS; certificates load slowly
+        self.http = httpx.Client(base_url=base, headers=headers, timeout=300, verify=False)  # there is no TLS; certificates load slowly
         CLIENTS.setdefault(base, []).append(self.http)
 
     def get(self, path: str, **params: Any) -> Any:

@@ -15,7 +15,7 @@ import pyproj
 import pytest
 import shapely
 
-from api.app import config
+from api.app import in_development
 from api.security import NotLoopback
 from geodata.edits import KINDS
 from geodata.layer import LayerName
@@ -264,7 +264,7 @@ def test_without_accounts_nobody_writes(city_url: str) -> None:
         assert who.get("/readyz")["development"] is False
 
 
-def test_development_mode_wants_a_name_and_keeps_to_this_machine(base: str, city_url: str) -> None:
+def test_development_mode_wants_a_name_and_keeps_to_this_machine(base: str) -> None:
     nobody = Person(base).http
     del nobody.headers["X-Jieguan-Person"]
     told = nobody.post("/api/v1/drafts", json={"name": "x"}).json()
@@ -274,15 +274,15 @@ def test_development_mode_wants_a_name_and_keeps_to_this_machine(base: str, city
     encoded = nobody.post("/api/v1/drafts", json={"name": "x"}, headers={"X-Jieguan-Person": "%E5%BC%A0%E4%B8%89"})
     assert encoded.json()["author"] == "张三"
     with pytest.raises(NotLoopback, match=r"0\.0\.0\.0"):
-        config(city_url, host="0.0.0.0", development=True)
-    assert config(city_url, host="0.0.0.0").host == "0.0.0.0"
-    assert config(city_url, host="::1", development=True).host == "::1"
+        in_development("0.0.0.0", True)
+    assert not in_development("0.0.0.0", False)
+    assert in_development("::1", True)
 
 
-def test_the_environment_may_ask_for_development_too(city_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_may_ask_for_development_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JIEGUAN_DEVELOPMENT", "1")
     with pytest.raises(NotLoopback):
-        config(city_url, host="192.0.2.1")
+        in_development("192.0.2.1", False)
 
 
 # ---- how it is written -------------------------------------------------------------------------------------------------

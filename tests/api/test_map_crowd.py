@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
@@ -27,7 +21,7 @@ from geodata.crs import Datum, System, parse_crs, to_work
 from geodata.db import open_database
 from routing.model import Location
 from routing.route import complaint, route
-from tests.api.live import Person, live, place, published
+from tests.api.live import Person, live, place, published, served
 from tests.db.conftest import NewUrl
 
 READERS = 8
@@ -35,29 +29,6 @@ PLACES = [place(x, y) for x, y in ((1000, 500), (500, 1000), (1990, 2500), (1500
 BORDERS = (("u00", "u01"), ("u21", "u22"))
 SOON = timedelta(seconds=1)
 """Within which every process follows a publication."""
-
-
-@contextmanager
-def served(url: str) -> Iterator[str]:
-    """The service in a process of its own, by `serve`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    code = "import sys; from api.app import serve; serve(sys.argv[1], port=int(sys.argv[2]), development=True, log_level='warning')"
-    process = subprocess.Popen([sys.executable, "-c", code, url, str(port)], env={**os.environ, "PYTHONPATH": str(Path.cwd())})
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            assert process.poll() is None, "the service did not start"
-            try:
-                httpx.get(f"{address}/readyz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.05)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 class Crowd:
@@ -243,6 +214,19 @@ def test_readers_and_planners_for_a_few_seconds(new_url: NewUrl) -> None:
     hold(new_url(initialised=True), 3, live)
 
 
+WORKERS = ("--workers", "2", "--development")
+
+
+def test_two_workers_on_an_embedded_database(new_embedded: NewUrl) -> None:
+    """Each opens the file for itself, the gate lets them write in turn, every question asks which version is in force."""
+    hold(new_embedded(initialised=True), 3, lambda url: served(url, *WORKERS))
+
+
+@pytest.mark.slow
+def test_two_workers_on_postgis(new_postgresql: NewUrl) -> None:
+    hold(new_postgresql(initialised=True), 3, lambda url: served(url, *WORKERS))
+
+
 @pytest.mark.slow
 def test_readers_and_planners_for_a_minute_on_postgis(new_postgresql: NewUrl) -> None:
-    hold(new_postgresql(initialised=True), 60, served)
+    hold(new_postgresql(initialised=True), 60, lambda url: served(url, "--development"))

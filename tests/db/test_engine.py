@@ -291,6 +291,7 @@ def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
         ("/a/b/city.db", "gpkg", "/a/b/city.db"),
         ("sqlite:///city.db", "gpkg", f"{Path.cwd()}/city.db"),
         ("gpkg:////a/名 字.db", "gpkg", "/a/名 字.db"),
+        ("gpkg:///city.db", "gpkg", f"{Path.cwd()}/city.db"),
         ("postgresql://u:p@h:1/d", "postgresql+psycopg", "d"),
         ("postgres://h/d", "postgresql+psycopg", "d"),
         ("postgresql+psycopg:///d?host=/run/x", "postgresql+psycopg", "d"),
