@@ -134,12 +134,20 @@ def _checked(
     elif known.keys() != gaps.keys() or _together(before, changed):
         some, but = changed | _together(before, changed), frozenset()
     there = sorted(some & outlines.keys())
-    enclosed = np.concatenate([np.empty((0, 4), np.int64), *(gap.edges for gap in gaps.values())])
-    found = check(layer_facts(there, [grounds[code] for code in there], roster=roster, enclosed=enclosed), but)
+    facts = layer_facts(there, [grounds[code] for code in there], roster=roster, outer=_outer(coverage, gaps))
+    found = check(facts, but)
     mine = [i for i in found if not _of_gap(i) and changed & set(i.features)]
     kept = [] if before is None else [i for i in before.issues if not _of_gap(i) and not changed & set(i.features)]
     issues = sorted((*kept, *mine, *(gap.issue for gap in gaps.values())), key=_order)
     return Checks(coverage, tuple(issues), gaps, grounds)
+
+
+def _outer(coverage: Coverage, gaps: Mapping[bytes, Gap]) -> Ints:
+    """Edges of the rim that are open to the outside, canonical."""
+    rim = canonical(segments_of([a for a in coverage.arcs.values() if not a.left or not a.right]))
+    inner = np.concatenate([np.empty((0, 4), np.int64), *(gap.edges for gap in gaps.values())])
+    outer: Ints = rim[~among(rim, inner)]
+    return outer
 
 
 def _neighbours(index: ArcIndex, own: Sequence[str], outlines: Mapping[str, Sequence[Arc]]) -> set[str]:

@@ -171,8 +171,8 @@ def _rim(facts: LayerFacts) -> tuple[Floats, Floats, Ints]:
     holder = np.array([held[0] if len(held) == 1 else -1 for held in faces.holders] + [-1], np.int64)
     xy = arrangement.xy / MM
     outer = np.ones(len(arrangement.edge), bool)
-    if facts.enclosed is not None:
-        outer = ~among(canonical(arrangement.xy[arrangement.edge].reshape(-1, 4)), facts.enclosed)
+    if facts.outer is not None:
+        outer = among(canonical(arrangement.xy[arrangement.edge].reshape(-1, 4)), facts.outer)
     found = []
     for left, right, a, b in ((0, 1, 0, 1), (1, 0, 1, 0)):
         rim = (holder[arrangement.side[:, left]] >= 0) & is_open[arrangement.side[:, right]] & outer

@@ -77,7 +77,7 @@ class LayerFacts:
 
     `ids` (n,): whose ground, "" where missing. `names`: how messages call each feature: its id, `id#row` where an id
     occurs more than once, `#row` where it has none (rows from 1). `reason`: shapely's, where a shape is invalid.
-    `ground`: the polygons of each geometry, None where it has none. `enclosed`: as given to `layer_facts`.
+    `ground`: the polygons of each geometry, None where it has none. `outer`: as given to `layer_facts`.
     """
 
     ids: tuple[str, ...]
@@ -93,7 +93,7 @@ class LayerFacts:
     roster: frozenset[str] | None = None
     single_part: bool = False
     fits: tuple[PointFit | LineFit, ...] = ()
-    enclosed: Ints | None = None
+    outer: Ints | None = None
 
     def called(self, features: Iterable[int]) -> tuple[str, ...]:
         """The names of features, sorted, each once."""
@@ -116,14 +116,14 @@ def layer_facts(
     roster: Iterable[str] | None = None,
     single_part: bool = False,
     fits: Iterable[PointFit | LineFit] = (),
-    enclosed: Ints | None = None,
+    outer: Ints | None = None,
 ) -> LayerFacts:
     """Facts of features in metres of the work CRS.
 
     `extent`: the bureau's declared ground, likewise in metres; free ground outside it is no gap. `roster`: the squads there
     are. `single_part`: every squad is expected to have one piece of ground. `fits`: what `datum` found of the layer.
-    `enclosed`: these are some features of a layer, whose gaps are known and have these edges (canonical, mm); what else they
-    enclose is others' ground.
+    `outer`: these are some features of a layer, of which these edges (canonical, mm) border on the outside; what else they
+    enclose or leave free is others' ground, or a gap that is known.
     """
     squads = tuple("" if value is None else str(value).strip() for value in ids)
     shapes: Geometries = np.empty(len(squads), object)
@@ -141,12 +141,12 @@ def layer_facts(
         lines,
         faces,
         _overlaps(faces, squads),
-        _gaps(faces, ground, reason) if enclosed is None else (),
+        _gaps(faces, ground, reason) if outer is None else (),
         extent,
         None if roster is None else frozenset(roster),
         single_part,
         tuple(fits),
-        enclosed,
+        outer,
     )
 
 

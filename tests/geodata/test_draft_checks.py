@@ -59,13 +59,20 @@ STRIP = {
 PLUG = {"plug": shapely.box(10, 10, 10.3, 12)}
 """Closes the strip between a and b, whose own borders are the same with it and without."""
 
+BESIDE = {"a": shapely.box(0, 0, 10, 20), "b": shapely.box(10.3, 0, 20, 20), "x": shapely.box(10, 0, 10.3, 12)}
+"""a and b face each other above x, which lies between them below."""
+
 HALVES = shapely.box(0, 0, 10, 10), shapely.box(10.01, 0, 20, 12)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [(STRIP | PLUG, STRIP), ({"f": shapely.union_all(HALVES)}, dict(zip("fh", HALVES, strict=True)))],
-    ids=["a gap is open to the outside", "of one unit two, along the lines there were"],
+    [
+        (STRIP | PLUG, STRIP),
+        ({"f": shapely.union_all(HALVES)}, dict(zip("fh", HALVES, strict=True))),
+        (BESIDE, BESIDE | {"a": shapely.box(1, 0, 10, 20), "c": shapely.box(0, 0, 1, 20)}),
+    ],
+    ids=["a gap is open to the outside", "of one unit two, along the lines there were", "a unit that is not looked at lies between"],
 )
 def test_what_others_did_makes_a_finding_of_lines_that_stayed(one: dict[str, Any], other: dict[str, Any]) -> None:
     for before, after in ((one, other), (other, one)):
