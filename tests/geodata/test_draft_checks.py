@@ -59,7 +59,14 @@ STRIP = {
 PLUG = {"plug": shapely.box(10, 10, 10.3, 12)}
 """Closes the strip between a and b, whose own borders are the same with it and without."""
 
-BESIDE = {"a": shapely.box(0, 0, 10, 20), "b": shapely.box(10.3, 0, 20, 20), "x": shapely.box(10, 0, 10.3, 12)}
+
+
+def beside(west: float) -> Any:
+    """With a vertex in the middle of its southern and northern rims, so that the eastern half stays when `west` moves."""
+    return shapely.Polygon([(west, 0), (5, 0), (10, 0), (10, 12), (10, 20), (5, 20), (west, 20)])
+
+
+BESIDE = {"a": beside(0), "b": shapely.box(10.3, 0, 20, 20), "x": shapely.box(10, 0, 10.3, 12)}
 """a and b face each other above x, which lies between them below."""
 
 HALVES = shapely.box(0, 0, 10, 10), shapely.box(10.01, 0, 20, 12)
@@ -70,7 +77,7 @@ HALVES = shapely.box(0, 0, 10, 10), shapely.box(10.01, 0, 20, 12)
     [
         (STRIP | PLUG, STRIP),
         ({"f": shapely.union_all(HALVES)}, dict(zip("fh", HALVES, strict=True))),
-        (BESIDE, BESIDE | {"a": shapely.box(1, 0, 10, 20), "c": shapely.box(0, 0, 1, 20)}),
+        (BESIDE, BESIDE | {"a": beside(1), "c": shapely.box(0, 0, 1, 20)}),
     ],
     ids=["a gap is open to the outside", "of one unit two, along the lines there were", "a unit that is not looked at lies between"],
 )
