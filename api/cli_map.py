@@ -88,7 +88,7 @@ def import_(
             raise typer.Exit(1 if applied.refused else 0)
         if not publish:
             _told({**plan.json(), "published": None}, [plan], [say("map_dry")], as_json)
-            raise typer.Exit(1 if plan.errors else 0)
+            raise typer.Exit(1 if plan.blocking else 0)
         done, version = inout.publish_plan(
             of.db, plan, by=by, reason=reason, clock=utc_now, valid_from=valid_from, superior=superior, document=document,
             defects_to=defects_to, progress=step,

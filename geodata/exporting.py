@@ -29,7 +29,7 @@ from geodata.db.guard import refuse_live
 from geodata.intake import Geometries, UnknownFormat
 from geodata.intake_gdal import pyogrio
 from geodata.layer import LayerName, Row, in_metres, on_grid, settings_said
-from geodata.written import CannotWrite, common_type, whole_file
+from geodata.written import GPKG_VERSION, CannotWrite, common_type, whole_file
 from routing.errors import JieguanError, Lang
 from routing.ground.certificate import said_of
 from routing.jurisdiction import Settings
@@ -341,12 +341,12 @@ def _gpkg_layer(file: Path, sheet: Sheet, crs: pyproj.CRS) -> None:
     wkb = pa.array(shapely.to_wkb(sheet.shapes, flavor="iso"), pa.binary())
     pyogrio.write_arrow(
         pa.table({**arrays, GEOMETRY: wkb}), file, driver="GPKG", layer=sheet.name, append=file.exists(), geometry_name=GEOMETRY,
-        geometry_type=geometry_type(sheet), crs=gdal_crs(crs), GEOMETRY_NAME=GEOMETRY, FID="fid",
+        geometry_type=geometry_type(sheet), crs=gdal_crs(crs), GEOMETRY_NAME=GEOMETRY, FID="fid", VERSION=GPKG_VERSION,
     )  # fmt: skip
 
 
 def _gpkg_table(file: Path, name: str, table: Any, key: str) -> None:
-    pyogrio.write_arrow(table, file, driver="GPKG", layer=name, append=file.exists(), FID=key)
+    pyogrio.write_arrow(table, file, driver="GPKG", layer=name, append=file.exists(), FID=key, VERSION=GPKG_VERSION)
 
 
 def geometry_type(sheet: Sheet) -> str:

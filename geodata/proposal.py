@@ -29,7 +29,16 @@ from geodata.intake_gdal import pyogrio
 from geodata.topology import STANDING_M, check, issue_of
 from geodata.topology_facts import Faces, Flaw, LayerFacts, layer_facts
 from geodata.topology_issue import Issue
-from geodata.written import NoPlaces, check_output, common_type, free_name, plain_column, whole_file, write_table
+from geodata.written import (
+    GPKG_VERSION,
+    NoPlaces,
+    check_output,
+    common_type,
+    free_name,
+    plain_column,
+    whole_file,
+    write_table,
+)
 from routing.errors import Lang
 from routing.ground.faces import Arrangement, Label, dissolve
 from routing.ground.noding import MM, Ints, unique_rows
@@ -438,6 +447,7 @@ def _write_gpkg(out: Path, table: Table) -> None:
             pa.table(arrays, names=[*names, geometry]),
             target,
             driver="GPKG",
+            VERSION=GPKG_VERSION,
             layer=out.stem,
             geometry_name=geometry,
             geometry_type=common_type(table.geometry),

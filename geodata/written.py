@@ -35,6 +35,8 @@ OUTPUTS: Mapping[str, Format] = {
     suffix: kind for suffix, kind in EXTENSIONS.items() if kind not in (Format.SHAPEFILE, Format.ZIP)
 }
 """Shapefiles cut names at ten letters and know no empty text: read, never written."""
+GPKG_VERSION = "1.2"
+"""The latest of which no program in use warns: GDAL before 3.7 does of 1.4, and we need nothing of it."""
 BATCH = 50_000
 SEPARATOR = "|"
 DANGEROUS = ("=", "+", "-", "@", "\t", "\r")
@@ -361,6 +363,7 @@ def _write_gpkg(target: Path, table: Table, ours: Any, places: Geometries | None
         crs="EPSG:4326",
         FID=key,
         GEOMETRY_NAME=geometry,
+        VERSION=GPKG_VERSION,
     )
 
 

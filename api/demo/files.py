@@ -18,7 +18,7 @@ from api.demo.complaints import TRADE, case_with_order, complaints
 from api.usecases.route_file import PointFile
 from geodata.build import MapFiles
 from geodata.intake_gdal import pyogrio
-from geodata.written import replace_file
+from geodata.written import GPKG_VERSION, replace_file
 
 DUTY, TRUCKS, GAS = "HJ-00", "HJ-ZT", "EXT-GAS"
 SYNTHETIC = "合成数据 synthetic"
@@ -197,6 +197,7 @@ def _layer(path: Path, rows: Rows, shapes: Sequence[Any]) -> None:
             table,
             whole,
             driver="GPKG",
+            VERSION=GPKG_VERSION,
             layer=path.stem,
             geometry_name="geom",
             geometry_type="Polygon",

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from geodata import store
@@ -51,10 +52,10 @@ from routing.jurisdiction import Settings
 
 
 class OpenErrors(JieguanError):
-    zh = "检查发现 {count} 处错误,不能发布:{first}请改正文件;或写明由谁负责(--defects-to),把它们登入缺陷台账后发布。"
+    zh = "检查发现 {count} 处错误或新的警告,不能发布:{first}请改正文件;或写明由谁负责(--defects-to),把它们登入缺陷台账后发布。"
     en = (
-        "The checks found {count} errors, so this cannot be published: {first} Correct the files; or name who sees to them "
-        "(--defects-to), and they are published as entries of the ledger of defects."
+        "The checks found {count} errors or new warnings, so this cannot be published: {first} Correct the files; or name who sees to "
+        "them (--defects-to), and they are published as entries of the ledger of defects."
     )
 
 
@@ -100,7 +101,8 @@ class RebasedSince(JieguanError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A dry run: the rows to publish, what they change, what the checks find in them. `publication`: what they rest on."""
+    """A dry run: the rows to publish, what they change, what the checks find in them. `publication`: what they rest on. `settled`:
+    findings, by id, that somebody answers for: warnings of the map there is, and the ledger of defects."""
 
     rows: tuple[Row, ...]
     settings: Settings
@@ -109,12 +111,14 @@ class Plan:
     publication: int | None
     changes: Changes
     issues: tuple[Issue, ...]
+    settled: frozenset[str]
     notes: tuple[Note, ...]
 
     @property
-    def errors(self) -> tuple[Issue, ...]:
-        """What stands in the way of publishing."""
-        return tuple(issue for issue in self.issues if issue.severity is Severity.ERROR)
+    def blocking(self) -> tuple[Issue, ...]:
+        """What stands in the way of publishing, as it would in a draft: errors and warnings that nobody answers for."""
+        grave = (Severity.ERROR, Severity.WARNING)
+        return tuple(issue for issue in self.issues if issue.severity in grave and issue.id not in self.settled)
 
     @property
     def version(self) -> str:
@@ -133,7 +137,11 @@ class Plan:
             "work_crs": self.settings.work_crs,
             "changes": self.changes.json(),
             "issues": [
-                {"id": i.id, "code": i.code, "severity": i.severity.value, "zh": i.text("zh-CN"), "en": i.text("en")} for i in self.issues
+                {
+                    "id": i.id, "code": i.code, "severity": i.severity.value, "blocking": i in self.blocking, "zh": i.text("zh-CN"),
+                    "en": i.text("en"),
+                }
+                for i in self.issues
             ],
             "notes": [{"code": n.code, "zh": n.text("zh-CN"), "en": n.text("en")} for n in self.notes],
         }
@@ -151,7 +159,8 @@ def plan_import(db: Database | None, files: MapFiles, stated: Provenance = NOTHI
     imported: Imported = read_map(files, stated, base)
     rows = merged(imported, base)
     found = changes(() if base is None else base.rows, rows)
-    return Plan(rows, imported.settings, imported.layers, base, publication, found, issues_of(rows), imported.notes)
+    settled = frozenset() if db is None else _settled(db, base)
+    return Plan(rows, imported.settings, imported.layers, base, publication, found, issues_of(rows), settled, imported.notes)
 
 
 def publish_plan(
@@ -167,7 +176,7 @@ def publish_plan(
     defects_to: str = "",
     progress: Progress = silent,
 ) -> tuple[InForce, Version]:
-    """Compile, prove and put in force, or nothing. `defects_to`: who sees to the errors found, which then stay as defects.
+    """Compile, prove and put in force, or nothing. `defects_to`: who sees to what the checks found, which then stays as defects.
 
     Raises NothingToImport, NeedsOrder, OpenErrors, NoDutySquad, MapRefused, and what `store.publish` raises.
     """
@@ -175,8 +184,8 @@ def publish_plan(
         raise NothingToImport
     if plan.base is not None and (not superior or superior == by or not document):
         raise NeedsOrder
-    if plan.errors and not defects_to:
-        raise OpenErrors(count=len(plan.errors), first=plan.errors[0].text("en"))
+    if plan.blocking and not defects_to:
+        raise OpenErrors(count=len(plan.blocking), first=plan.blocking[0].text("en"))
     version = store.version_of(plan.rows, plan.settings, progress)
     now = clock()  # not earlier: until the map is made, the old one answers
     signed: list[dict[str, Any]] = [{"side": "*", "signer": by, "role": "importer", "at": now.isoformat(), "document": document or None}]
@@ -185,7 +194,7 @@ def publish_plan(
     duty = roster_of(plan.rows).duty
 
     def carried(session: Session) -> None:
-        for issue in plan.errors:
+        for issue in plan.blocking:
             facts = {"owner": defects_to, "document": document or None, "opened_at": now}
             session.merge(tables.Defect(key=issue.id, kind=issue.code, default_squad=duty, due=None, closed_at=None, **facts))
 
@@ -219,6 +228,14 @@ def _installed(db: Database) -> str:
         found = session.get(tables.Installation, 1)
     assert found is not None
     return found.work_crs
+
+
+def _settled(db: Database, base: Base | None) -> frozenset[str]:
+    """Ids of what the ledger carries, and of the warnings that the base has already."""
+    with db.reading() as session:
+        carried = set(session.scalars(sa.select(tables.Defect.key).where(tables.Defect.closed_at.is_(None))))
+    before = () if base is None else issues_of(base.rows)
+    return frozenset(carried | {issue.id for issue in before if issue.severity is Severity.WARNING})
 
 
 def _last(db: Database) -> tuple[Base | None, int | None]:

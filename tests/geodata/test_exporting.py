@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sqlite3
-import subprocess
 import zipfile
 from contextlib import closing
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import given
@@ -37,14 +36,16 @@ from geodata.exporting import (
     short_names,
     style_of,
 )
+from geodata.files import read_table
 from geodata.importing import Base, changes, merged, read_map
 from geodata.intake import UnknownFormat
 from geodata.intake_gdal import pyogrio
 from geodata.layer import LayerName, Row, in_metres, on_grid
-from geodata.written import CannotWrite
+from geodata.written import CannotWrite, write_table
 from routing.errors import JieguanError
 from routing.jurisdiction import Settings
 from tests.db.worlds import SETTINGS, city, placed
+from tests.gdal import of_the_system
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 ABOUT = About("f" * 64, NOW, "draft-1", 7)
@@ -97,12 +98,26 @@ def test_gdal_opens_every_layer_with_every_column_and_says_nothing(tmp_path: Pat
 
 
 def test_ogrinfo_opens_it_without_a_warning(tmp_path: Path) -> None:
-    if not (ogrinfo := shutil.which("ogrinfo")):
-        pytest.skip("no ogrinfo on this machine")
     export(world(), SETTINGS, tmp_path / "a.gpkg", ABOUT)
-    found = subprocess.run([ogrinfo, "-al", "-so", str(tmp_path / "a.gpkg")], capture_output=True, text=True, check=True)
-    assert not found.stderr
-    assert found.stdout.count("Layer name:") == len(LayerName) + 2
+    told = of_the_system("ogrinfo", "-ro", "-al", "-so", tmp_path / "a.gpkg")
+    assert told.count("Layer name:") == len(LayerName) + 2
+    assert "Feature Count: 4" in told.partition("Layer name: township")[2].partition("Layer name:")[0]
+
+
+def test_ogr2ogr_copies_every_row_and_its_copy_comes_back_the_same(tmp_path: Path) -> None:
+    """Through the system's GDAL, as somebody else's desktop would save it."""
+    rows = city(2, seed=3)
+    export(rows, SETTINGS, tmp_path / "a.gpkg", ABOUT)
+    of_the_system("ogr2ogr", "-f", "GPKG", tmp_path / "b.gpkg", tmp_path / "a.gpkg", "township", "squad")
+    again = read_map(MapFiles(townships=f"{tmp_path}/b.gpkg::township", squads=f"{tmp_path}/b.gpkg::squad", work_crs="EPSG:4547"))
+    assert {(r.code, r.wkb) for r in again.rows if r.ground} == {(r.code, r.wkb) for r in rows if r.ground}
+
+
+def test_results_open_without_a_warning_too(tmp_path: Path) -> None:
+    table = read_table(_squads(tmp_path, city(2)))
+    places = np.array([shapely.Point(113.6, 34.8)] * len(table), object)
+    write_table(tmp_path / "routed.gpkg", table, {"squad": pa.array(["a"] * len(table))}, places=places)
+    assert f"Feature Count: {len(table)}" in of_the_system("ogrinfo", "-ro", "-al", "-so", tmp_path / "routed.gpkg")
 
 
 def test_it_is_a_sound_geopackage(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
 def test_a_map_goes_in_and_comes_out_and_goes_in_again(db: Database, files: MapFiles, tmp_path: Path) -> None:
     plan = plan_import(db, files)
     assert plan.base is None
-    assert not plan.errors
+    assert not plan.blocking
     assert len(plan.changes.rows) == len(ROWS)
     with db.reading() as session:
         assert not store.published(session)  # a dry run
@@ -239,16 +239,16 @@ def test_errors_stop_a_publication_unless_somebody_takes_them_over(db: Database,
     grounds = (box(0), {"id": "A"}), (box(990), {"id": "B"}), (shapely.box(2100, 0, 3000, 1000), {"id": "C"})
     wall = (shapely.box(1990, 1000, 2200, 1100), {"id": "D"}), (shapely.box(1990, -100, 2200, 0), {"id": "E"})
     plan = plan_import(db, MapFiles(territories=geojson(tmp_path / "a.geojson", *grounds, *wall), work_crs="EPSG:4547"))
-    codes = {i.code for i in plan.errors}
+    codes = {i.code for i in plan.blocking}
     assert codes == {"overlap", "gap"}
-    assert all(i.severity is Severity.ERROR for i in plan.errors)
+    assert all(i.severity is Severity.ERROR for i in plan.blocking)
     refused(lambda: publish_plan(db, plan, by="wang", reason="r", clock=lambda: NOW), OpenErrors, "--defects-to")
     with db.reading() as session:
         assert not store.published(session)
     publish_plan(db, plan, by="wang", reason="r", clock=lambda: NOW, defects_to="li")
     with db.reading() as session:
         kept = {(d.key, d.owner, d.default_squad) for d in session.query(tables.Defect)}
-    assert kept == {(i.id, "li", "duty") for i in plan.errors}
+    assert kept == {(i.id, "li", "duty") for i in plan.blocking}
 
 
 # ---- real layers -----------------------------------------------------------------------------------------------------

@@ -28,8 +28,18 @@ import pyarrow as pa
 import pytest
 import shapely
 
-from api.usecases.layers_inout import NotOfThisDraft, RebasedSince, export_map, upload
+from api.problems import status_of
+from api.usecases.layers_inout import (
+    NotOfThisDraft,
+    OpenErrors,
+    RebasedSince,
+    export_map,
+    plan_import,
+    publish_plan,
+    upload,
+)
 from geodata import child, store
+from geodata.build import MapFiles
 from geodata.child import FENCE, Fence, UploadBroke, UploadOutgrew, UploadTooBig, UploadTooSlow
 from geodata.crs import geometries_from_work, parse_crs, system
 from geodata.db import open_database
@@ -39,6 +49,7 @@ from geodata.edits import Draft, HandOver, WouldOpen, drafted, rings_of
 from geodata.exporting import About, blank_facts, export
 from geodata.intake import MissingFile, NotAFile, NotWhatItSays, TooManyVertices, UnknownFormat, UnreadableFile
 from geodata.intake_gdal import pyogrio
+from geodata.intake_zip import UnsafeZip
 from geodata.layer import LayerName, Row, in_metres, on_grid
 from geodata.store import Signing
 from geodata.upload import read_upload, refusal_named, shown_name
@@ -65,10 +76,15 @@ GML = (
 )
 
 
+BOUNDED = Fence(memory=400 << 20, cpu_s=20)
+"""Some 60 MiB beyond what the libraries take before the file is looked at, and a time in which no bomb would be done."""
+
+
 def refused(read: Callable[[], object], *kinds: type[JieguanError]) -> JieguanError:
-    """The refusal, in both languages, with nothing of the secret and no path of ours in it."""
+    """The refusal, in both languages, as bad input or as too much of it, with nothing of the secret and no path of ours in it."""
     with pytest.raises(kinds or JieguanError) as caught:
         read()
+    assert status_of(caught.value) in (413, 422)
     for lang in ("zh-CN", "en"):
         said = caught.value.text(lang)
         assert SECRET not in said
@@ -165,56 +181,70 @@ def test_p10_a_coordinate_system_that_names_a_grid_file_is_refused(tmp_path: Pat
 
 # ---- P11: archives --------------------------------------------------------------------------------------------------
 
+Parts = dict[str, bytes]
 
-def stored_twice(path: Path) -> None:
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """The parts of an honest shapefile."""
+    path = tmp_path_factory.mktemp("shapefile") / "a.zip"
+    export(city(2), SETTINGS, path, ABOUT, layer=LayerName.TOWNSHIP)
+    with zipfile.ZipFile(path) as archive:
+        return {f"a{Path(name).suffix}": archive.read(name) for name in archive.namelist() if name.startswith("township.")}
+
+
+def packed(path: Path, parts: Parts, *more: tuple[str, bytes], mode: int = 0o644, level: int | None = None) -> None:
+    """The parts and some entries more, in an order of their own."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED, compresslevel=level) as archive:
+        for name, data in (*parts.items(), *more):
+            info = zipfile.ZipInfo(name)
+            info.compress_type = archive.compression
+            info.external_attr = mode << 16
+            archive.writestr(info, data)
+
+
+def adding(*names: str, data: bytes = b"x", **how: Any) -> Callable[[Path, Parts], None]:
+    return lambda path, parts: packed(path, parts, *((name, data) for name in names), **how)
+
+
+def bomb(path: Path, parts: Parts, mib: int = 200) -> None:
+    """A layer of zeros, a thousand to one: more than may be unpacked."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+        with archive.open("b.shp", "w") as part:
+            for _ in range(mib):
+                part.write(bytes(1 << 20))
+
+
+def spread(path: Path, parts: Parts) -> None:
+    """As much, in entries that are each too small for a bomb."""
+    packed(path, parts, *((f"{n}.shp", bytes(60 << 20)) for n in range(3)), level=1)
+
+
+def liar(path: Path, parts: Parts) -> None:
+    """A part that unpacks to more than it says."""
+    packed(path, {**parts, "a.dbf": parts["a.dbf"] + bytes(20 << 20)}, level=1)
+    size = len(parts["a.dbf"])
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", size + (20 << 20)), struct.pack("<I", size)))
+
+
+def overlapping(path: Path, parts: Parts) -> None:
     """Two entries of the directory over the same bytes."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a.shp", b"x" * 5000)
-        archive.writestr("b.shp", b"y" * 5000)
+    packed(path, parts, ("b.shp", b"y" * 5000))
     data = bytearray(path.read_bytes())
     second = data.rfind(b"PK\x01\x02")
     data[second + 42 : second + 46] = struct.pack("<I", 0)
     path.write_bytes(data)
 
 
-def entries(*names: str, **how: Any) -> Callable[[Path], None]:
-    def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in names:
-                info = zipfile.ZipInfo(name)
-                info.external_attr = how.get("mode", 0o644) << 16
-                archive.writestr(info, how.get("data", b"x"))
-
-    return write
+def with_nul(path: Path, parts: Parts) -> None:
+    packed(path, parts, ("b_.txt", b"x"))
+    path.write_bytes(path.read_bytes().replace(b"b_.txt", b"b\0.txt"))
 
 
-def bomb(path: Path, mib: int = 200) -> None:
-    """Zeros, a thousand to one: more than may be unpacked."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open("a.shp", "w") as part:
-        for _ in range(mib):
-            part.write(bytes(1 << 20))
-
-
-def liar(path: Path) -> None:
-    """An entry that says it is small."""
-    bomb(path, 20)
-    data = path.read_bytes()
-    path.write_bytes(data.replace(struct.pack("<I", 20 << 20), struct.pack("<I", 5000)))
-
-
-def many_names(path: Path, count: int = 10_000) -> None:
-    with zipfile.ZipFile(path, "w") as archive:
-        for n in range(count):
-            archive.writestr(f"{n}.shp", b"")
-
-
-def with_nul(path: Path) -> None:
-    entries("a_.shp")(path)
-    path.write_bytes(path.read_bytes().replace(b"a_.shp", b"a\0.shp"))
-
-
-def encrypted(path: Path) -> None:
-    entries("a.shp")(path)
+def encrypted(path: Path, parts: Parts) -> None:
+    packed(path, {"a.shp": parts["a.shp"], **parts})
     data = bytearray(path.read_bytes())
     for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         place = data.find(mark) + at
@@ -222,35 +252,46 @@ def encrypted(path: Path) -> None:
     path.write_bytes(data)
 
 
-BOMBS: dict[str, Callable[[Path], None]] = {
-    "too many bytes": bomb,
-    "a size that lies": liar,
-    "overlapping": stored_twice,
-    "too many names": many_names,
-    "../": entries("../../a.shp"),
-    "absolute": entries("/etc/a.shp"),
-    "symlink": entries("a.shp", mode=0o120777, data=b"/etc/passwd"),
-    "nested": entries("a.shp", "b.zip"),
-    "case twins": entries("a.shp", "A.SHP"),
-    "NUL": with_nul,
-    "encrypted": encrypted,
-    "only a directory": lambda path: path.write_bytes(b"PK\x05\x06" + bytes(18)),
+BOMBS: dict[str, tuple[str, Callable[[Path, Parts], None]]] = {
+    "too many bytes": ("ratio", lambda path, parts: bomb(path, parts, 120)),
+    "too many bytes together": ("size", spread),
+    "a size that lies": ("lying", liar),
+    "overlapping": ("overlap", overlapping),
+    "100,000 names": ("entries", lambda path, parts: packed(path, parts, *((f"{n}.shp", b"") for n in range(100_000)))),
+    "../": ("path", adding("../../b.txt")),
+    "..\\": ("path", adding("..\\b.txt")),
+    "absolute": ("path", adding("/etc/b.txt")),
+    "a drive": ("path", adding("C:b.txt")),
+    "symlink": ("symlink", adding("b.txt", data=b"/etc/passwd", mode=0o120777)),
+    "nested": ("nested", adding("b.zip")),
+    "case twins": ("twin", adding("A.SHP")),
+    "NUL": ("nul", with_nul),
+    "encrypted": ("encrypted", encrypted),
 }
+"""The reason each must be refused for; but for it, the archive is an honest shapefile."""
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_p11_no_archive_unpacks_more_or_elsewhere(tmp_path: Path, kind: str) -> None:
+def test_p11_no_archive_unpacks_more_or_elsewhere(tmp_path: Path, parts: Parts, kind: str) -> None:
+    reason, make = BOMBS[kind]
     path = tmp_path / "a.zip"
-    BOMBS[kind](path)
+    make(path, parts)
     with child.folder() as folder:
         file = folder / "upload.zip"
         shutil.copy(path, file)
-        start, answers = time.monotonic(), []
-        refused(lambda: answers.append(child.ask(file, "a.zip", FENCE, refusal_named)))
-        assert time.monotonic() - start < 10  # the interpreter's start is most of it
+        answers: list[Any] = []
+        error = refused(lambda: answers.append(child.ask(file, "a.zip", BOUNDED, refusal_named)), UnsafeZip)
+        assert error.facts["reason"] == reason
         assert {p.name for p in folder.iterdir()} == {"upload.zip"}
     assert not answers
-    assert not (tmp_path.parent / "a.shp").exists()
+    assert not [p for p in (tmp_path.parent, tmp_path, Path("/etc")) if (p / "b.txt").exists()]
+
+
+def test_p11_the_honest_archive_is_read_and_an_empty_one_is_not(tmp_path: Path, parts: Parts) -> None:
+    packed(tmp_path / "a.zip", parts, ("read me.txt", b"x"), level=6)
+    assert [sheet.count for sheet in read_upload(tmp_path / "a.zip", fence=BOUNDED).sheets] == [4]
+    (tmp_path / "b.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    refused(lambda: read_upload(tmp_path / "b.zip", fence=BOUNDED))
 
 
 # ---- P12: GeoPackages that run ---------------------------------------------------------------------------------------
@@ -284,14 +325,28 @@ def tampered(exported: Path, path: Path, *statements: str) -> Path:
         ("ALTER TABLE gpkg_contents RENAME TO x", f"CREATE VIEW gpkg_contents AS {ENDLESS}"),
         ("DROP TABLE squad", "CREATE VIRTUAL TABLE squad USING fts5(x)"),
         ("DROP TABLE squad", "CREATE TABLE squad (fid INTEGER PRIMARY KEY, g AS (hex(zeroblob(100000000))))"),
+        (
+            "PRAGMA writable_schema = 1",
+            "INSERT INTO sqlite_master VALUES ('trigger', 't', 'township', 0, 'ATTACH DATABASE ''/etc/passwd'' AS x')",
+        ),
     ],
 )
 def test_p12_no_geopackage_runs(tmp_path: Path, exported: Path, trick: tuple[str, ...]) -> None:
     path = tampered(exported, tmp_path / "a.gpkg", *trick)
-    start = time.monotonic()
-    error = refused(lambda: read_upload(path))
+    fence = replace(BOUNDED, steps=3_000_000)  # an endless query is stopped by its steps, not by the clock
+    error = refused(lambda: read_upload(path, fence=fence))
     assert "a.gpkg" in str(error)
-    assert time.monotonic() - start < 10
+    assert not isinstance(error, UploadTooSlow | UploadOutgrew)
+
+
+def test_p12_a_name_is_only_a_name(tmp_path: Path, exported: Path) -> None:
+    name = f"x\"; ATTACH DATABASE '{tmp_path}/made.db' AS y; --"
+    quoted = '"' + name.replace('"', '""') + '"'
+    contents = "INSERT INTO gpkg_contents (table_name, data_type, identifier) VALUES ('{0}', 'attributes', '{0}')"
+    table = f"CREATE TABLE {quoted} (fid INTEGER PRIMARY KEY, {quoted} TEXT)"
+    path = tampered(exported, tmp_path / "a.gpkg", table, contents.format(name.replace("'", "''")))
+    assert name in {sheet.name for sheet in read_upload(path).sheets}
+    assert not (tmp_path / "made.db").exists()
 
 
 def test_p12_triggers_and_extensions_lie_still(tmp_path: Path, exported: Path) -> None:
@@ -306,15 +361,20 @@ def test_p12_damage_and_holes(tmp_path: Path, exported: Path) -> None:
     data = bytearray(exported.read_bytes())
     data[4096 * 3 + 3 : 4096 * 3 + 5] = b"\xff\xff"
     path.write_bytes(data)
-    refused(lambda: read_upload(path), UnreadableFile)
+    refused(lambda: read_upload(path, fence=BOUNDED), UnreadableFile)
     sparse = tmp_path / "b.gpkg"
     with sparse.open("wb") as file:
         file.write(b"SQLite format 3\0")
         file.truncate(4 << 30)
-    start = time.monotonic()
     error = refused(lambda: read_upload(sparse), UploadTooBig)
-    assert time.monotonic() - start < 0.5
-    assert str(4 << 30) in error.text("zh-CN")
+    assert (status_of(error), str(4 << 30) in error.text("zh-CN")) == (413, True)
+    shutil.copy(exported, sparse)  # within the limit, nearly all of it holes, and a header that says they are pages
+    with sparse.open("r+b") as file:
+        file.truncate(200 << 20)
+        file.seek(28)
+        file.write(struct.pack(">I", (200 << 20) // 4096))
+    with contextlib.suppress(JieguanError):
+        assert {s.name: s.count for s in read_upload(sparse, fence=BOUNDED).sheets}["township"] == 4
 
 
 # ---- limits ----------------------------------------------------------------------------------------------------------
@@ -394,7 +454,7 @@ print(json.dumps(dict(guards=guards, python={k: tried(v) for k, v in python.item
 """
 
 
-def test_the_walls_stand_against_c_code_too(tmp_path: Path, listening: tuple[int, list[str]]) -> None:
+def test_g19_the_walls_stand_against_c_code_too(tmp_path: Path, listening: tuple[int, list[str]]) -> None:
     """What a broken library could try in there: open, make, list, connect, run. Most refusals here are the kernel's, not Python's."""
     secret, own = tmp_path / "secret", tmp_path / "own"
     secret.write_text(SECRET)
@@ -429,20 +489,31 @@ def test_the_reader_carries_no_more_than_it_needs(tmp_path: Path) -> None:
         assert child.ask(file, "a.geojson").peak < 140 << 20
 
 
-def test_strace_sees_no_other_file_and_no_connection(tmp_path: Path) -> None:
+def test_g19_strace_sees_no_other_file_and_no_connection(tmp_path: Path) -> None:
+    """Honest files, and files that name others: those get as far as the reader here, past the look at their first bytes."""
     if not (strace := shutil.which("strace")):
         pytest.skip("no strace on this machine")
     log = tmp_path / "log"
-    for name in ("a.gpkg", "a.zip", "a.geojson"):
+    secret = tmp_path / "secret.csv"
+    secret.write_text(f"id,word\n1,{SECRET}\n")
+    for name in ("a.gpkg", "a.zip", "a.geojson", "vrt.geojson", "vrt.zip", "vrt.csv"):
         with child.folder() as folder:
             file = folder / f"upload{Path(name).suffix}"
-            export(city(2), SETTINGS, file, ABOUT, crs="EPSG:3857")
+            hostile = VRT.format(secret if name != "vrt.csv" else "/vsicurl/http://127.0.0.1:1/a.csv")
+            if name == "vrt.zip":
+                packed(file, {f"a{part}": hostile.encode() for part in (".shp", ".shx", ".dbf", ".prj")})
+            elif name.startswith("vrt"):
+                file.write_text(hostile)
+            else:
+                export(city(2), SETTINGS, file, ABOUT, crs="EPSG:3857")
             trace = "openat,open,openat2,creat,connect,socket,sendto,execve,landlock_restrict_self"
             watch = [strace, "-f", "-o", str(log), "-e", f"trace={trace}", *child.command(file, FENCE)]
             done = subprocess.run(watch, cwd=folder, env=child.environment(folder), capture_output=True, check=False)
             if b"ptrace" in done.stderr.lower():
                 pytest.skip("this machine allows no tracing")
-            assert json.loads(done.stdout)["layers"]
+            said = json.loads(done.stdout)
+            assert ("error" if name.startswith("vrt") else "layers") in said
+            assert SECRET not in done.stdout.decode()
             calls = log.read_text(errors="replace").splitlines()
             wall = next(i for i, call in enumerate(calls) if "landlock_restrict_self" in call)
             assert sum("execve(" in call and "= 0" in call for call in calls) == 1
@@ -453,7 +524,7 @@ def test_strace_sees_no_other_file_and_no_connection(tmp_path: Path) -> None:
             assert not [p for p in opened if ".." in p]
 
 
-def test_nothing_of_the_child_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_g19_nothing_of_the_child_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = tmp_path / "temporary"
     mine.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(mine))
@@ -536,6 +607,7 @@ def test_p13_each_bad_shape_is_named_and_the_good_are_read(tmp_path: Path) -> No
         "empty": shapely.Polygon(),
         "hole": shapely.Polygon(square.exterior, [[(600, 600), (700, 600), (700, 700)]]),
         "twice": shapely.MultiPolygon([square, square]),
+        "hollow": shapely.Polygon(square.exterior, [square.exterior]),
         "line": shapely.LineString([(0, 0), (500, 500)]),
         "u00": in_metres(BY_CODE["u00"].ground),
     }
@@ -545,12 +617,47 @@ def test_p13_each_bad_shape_is_named_and_the_good_are_read(tmp_path: Path) -> No
     read = rows_in(read_upload(geojson(tmp_path / "township.geojson", features)), BASE_ROWS, SETTINGS)
     why = {r.code: type(r.why).__name__ for r in read.refused}
     assert why == {
-        "bowtie": "GroundInvalid", "empty": "GroundMissing", "hole": "GroundInvalid", "twice": "GroundInvalid", "line": "GroundOfWrongKind",
-        "none": "GroundMissing",
+        "bowtie": "GroundInvalid", "empty": "GroundMissing", "hole": "GroundInvalid", "twice": "GroundInvalid",
+        "hollow": "GroundInvalid", "line": "GroundOfWrongKind", "none": "GroundMissing",
     }  # fmt: skip
     assert [r.hash for r in read.rows] == [BY_CODE["u00"].hash]
     assert [a.code for a in read.asides] == ["ignored", "flattened"]
     assert all("township" in a.text(lang) for a in read.asides for lang in ("zh-CN", "en"))
+
+
+@pytest.mark.parametrize("dimensions", ["Z", "M", "ZM"])
+def test_p13_heights_and_measures_are_left_out(tmp_path: Path, dimensions: str) -> None:
+    outlines = [lonlat(metres(code)) for code in ("u00", "u01")]
+    more = {"Z": " 7.5", "M": " 1e300", "ZM": " 7.5 1e300"}[dimensions]
+    texts = [", ".join(f"{x!r} {y!r}{more}" for x, y in shapely.get_coordinates(o).tolist()) for o in outlines]
+    wkb = [shapely.to_wkb(shapely.from_wkt(f"MULTIPOLYGON {dimensions} ((({text})))"), flavor="iso") for text in texts]
+    table = pa.table({"code": ["u00", "u01"], "geometry": pa.array(wkb, pa.binary())})
+    how = {"driver": "GPKG", "layer": "township", "geometry_name": "geometry", "geometry_type": "Unknown", "crs": "EPSG:4490"}
+    pyogrio.write_arrow(table, tmp_path / "a.gpkg", **how)
+    with closing(sqlite3.connect(tmp_path / "a.gpkg")) as database:
+        (blob,) = database.execute("SELECT geom FROM township").fetchone()
+    assert wkb[0] in blob  # they are in the file
+    read = rows_in(read_upload(tmp_path / "a.gpkg"), BASE_ROWS, SETTINGS)
+    assert {r.wkb for r in read.rows} == {BY_CODE[code].wkb for code in ("u00", "u01")}
+    assert "flattened" in {aside.code for aside in read.asides}
+
+
+@pytest.mark.parametrize(("code", "piece"), [("overlap", (1005, 500)), ("gap", (1500, 1500))])
+def test_p13_no_square_metre_is_published_twice_or_to_nobody(desk: Desk, tmp_path: Path, code: str, piece: tuple[float, float]) -> None:
+    """Of a whole layer: the check names it with its size, and only a named person's word lets it pass, as a defect."""
+    square = box(*piece, piece[0] + 1, piece[1] + 1)
+    changed = reshaped("u00", lambda g: g | square) if code == "overlap" else reshaped("u11", lambda g: g - square)
+    export([changed if r.code == changed.code else r for r in BASE_ROWS], SETTINGS, tmp_path / "a.gpkg", ABOUT)
+    plan = plan_import(desk.db, MapFiles(townships=f"{tmp_path / 'a.gpkg'}::township"))
+    (found,) = plan.blocking
+    assert (found.code, found.area_m2, code in found.text("en")) == ("sliver", 1.0, True)  # just wide enough to stand in: a warning
+    order = {"by": "王", "reason": "x", "clock": lambda: NOW, "superior": "局长", "document": "1号文"}
+    with pytest.raises(OpenErrors):
+        publish_plan(desk.db, plan, **order)
+    with desk.db.reading() as session:
+        assert len(store.published(session)) == 1
+    assert publish_plan(desk.db, plan, **order, defects_to="李")[0].id == 2
+    assert not plan_import(desk.db, MapFiles(townships=f"{tmp_path / 'a.gpkg'}::township")).blocking  # somebody answers for it now
 
 
 def test_p13_whole_files_that_cannot_be(tmp_path: Path) -> None:
@@ -667,7 +774,7 @@ def test_what_one_unit_gained_its_neighbour_loses() -> None:
     assert shapely.intersection(ground(draft, "u00"), ground(draft, "u01")).area == 0
 
 
-def test_a_gap_of_one_square_metre_is_refused_with_its_place() -> None:
+def test_p13_a_gap_of_one_square_metre_is_refused_with_its_place() -> None:
     draft, told, outcomes = outcome(drawn(reshaped("u11", lambda g: g - box(1500, 1500, 1501, 1501))))
     assert told == [("u11", "-", "WouldOpen")]
     assert isinstance(outcomes[0].why, WouldOpen)
@@ -675,7 +782,7 @@ def test_a_gap_of_one_square_metre_is_refused_with_its_place() -> None:
     assert draft is BASE
 
 
-def test_an_overlap_of_one_square_metre_is_refused() -> None:
+def test_p13_an_overlap_of_one_square_metre_is_refused() -> None:
     both = box(1005, 500, 1006, 501)  # u01's, and drawn into u00, too, while u01 was redrawn elsewhere
     other = box(1990, 400, 2100, 600)
     _, told, outcomes = outcome(drawn(reshaped("u00", lambda g: g | both), reshaped("u01", lambda g: g | other)))
@@ -828,13 +935,9 @@ def test_a_copy_of_something_else_is_refused(desk: Desk, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", [lambda path: bomb(path, 1024), lambda path: many_names(path, 100_000)], ids=["1 GiB", "100,000 names"])
-def test_p11_in_full_size(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    make(tmp_path / "a.zip")
-    start = time.monotonic()
-    refused(lambda: read_upload(tmp_path / "a.zip"))
-    print(f"\nrefused after {time.monotonic() - start:.2f} s")
-    assert time.monotonic() - start < 5
+def test_p11_a_gibibyte_in_a_mebibyte(tmp_path: Path, parts: Parts) -> None:
+    bomb(tmp_path / "a.zip", parts, 1024)
+    assert refused(lambda: read_upload(tmp_path / "a.zip", fence=BOUNDED), UnsafeZip).facts["reason"] == "ratio"
 
 
 @pytest.mark.slow
@@ -848,32 +951,60 @@ def test_p13_a_million_vertices(tmp_path: Path) -> None:
     assert error.facts["count"] == 1_000_001
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.gpkg", "a.zip", "a.geojson", "a.csv", "a.parquet"])
-def test_g18_no_mutated_file_breaks_the_fence(tmp_path: Path, name: str) -> None:
-    """Mutants of honest files for a while (JIEGUAN_FUZZ_S seconds each, 30): an answer or a refusal, within the limits, every time."""
-    seconds = float(os.environ.get("JIEGUAN_FUZZ_S", "30"))
-    rng, end = np.random.default_rng(1), time.monotonic() + seconds
-    honest = tmp_path / name
-    if name == "a.csv":
-        honest.write_text("id,squad,lon,lat\n" + "d1,su00,113.5,34.7\n" * 50)
-    elif name == "a.parquet":
-        import pyarrow.parquet as pq
+FUZZED = ("a.gpkg", "a.zip", "a.shp", "a.dbf", "a.geojson", "a.csv", "a.parquet")
 
-        pq.write_table(pa.table({"a": ["x"] * 100, "geometry": [shapely.to_wkb(shapely.box(0, 0, 1, 1))] * 100}), honest)
-    else:
-        export(BASE_ROWS, SETTINGS, honest, ABOUT)
-    data, tries, taken = honest.read_bytes(), 0, 0
-    while time.monotonic() < end:
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_g18_no_mutated_file_breaks_the_fence(tmp_path: Path, parts: Parts, name: str) -> None:
+    fuzz(tmp_path, parts, name, lambda tries: tries == 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUZZED)
+def test_g18_for_a_while(tmp_path: Path, parts: Parts, name: str) -> None:
+    """JIEGUAN_FUZZ_S seconds each, 30."""
+    end = time.monotonic() + float(os.environ.get("JIEGUAN_FUZZ_S", "30"))
+    fuzz(tmp_path, parts, name, lambda _: time.monotonic() >= end)
+
+
+def fuzz(folder: Path, parts: Parts, name: str, enough: Callable[[int], bool]) -> None:
+    """Mutants of an honest file: an answer or a refusal every time, never anything else. Of a part of a shapefile, in a good archive."""
+    rng = np.random.default_rng(1)
+    data, tries, taken = honest(folder, parts, name), 0, 0
+    assert read_upload(io.BytesIO(repacked(folder, parts, name, data)), uploaded_as(name)).sheets
+    while not enough(tries):
         mutant = bytearray(data)
         for at in rng.integers(0, len(data), rng.geometric(0.2)):
             mutant[at] = rng.integers(0, 256)
         if rng.random() < 0.2:
             mutant = mutant[: int(rng.integers(0, len(data)))]
-        start = time.monotonic()
         with contextlib.suppress(JieguanError):
-            taken += bool(read_upload(io.BytesIO(bytes(mutant)), name).sheets)
-        assert time.monotonic() - start < FENCE.wall_s + 1
+            taken += bool(read_upload(io.BytesIO(repacked(folder, parts, name, bytes(mutant))), uploaded_as(name)).sheets)
         tries += 1
-    print(f"\n{name}: {tries} mutants in {seconds:g} s, {taken} still readable")
-    assert tries
+    print(f"\n{name}: {tries} mutants, {taken} still readable")
+
+
+def honest(folder: Path, parts: Parts, name: str) -> bytes:
+    path = folder / name
+    if name in parts:
+        return parts[name]
+    if name == "a.csv":
+        path.write_text("id,squad,lon,lat\n" + "d1,su00,113.5,34.7\n" * 50)
+    elif name == "a.parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({"a": ["x"] * 100, "geometry": [shapely.to_wkb(shapely.box(0, 0, 1, 1))] * 100}), path)
+    else:
+        export(BASE_ROWS, SETTINGS, path, ABOUT)
+    return path.read_bytes()
+
+
+def uploaded_as(name: str) -> str:
+    return "a.zip" if Path(name).suffix in (".shp", ".dbf") else name
+
+
+def repacked(folder: Path, parts: Parts, name: str, data: bytes) -> bytes:
+    if name not in parts:
+        return data
+    packed(folder / "packed.zip", {**parts, name: data})
+    return (folder / "packed.zip").read_bytes()
