@@ -229,7 +229,11 @@ def relabelled(
     """Ground inside `region` (polygons, whole mm) gets the holders `change` makes of its holders.
 
     `inside`: the holders of the ground around the region's first vertex, where no arc comes near it (else not needed).
+    A region whose outline runs along arcs alone, as a gap's or an overlap's does, changes sides and nothing else: exactly.
     """
+    along = _enclosed(index, region)
+    if along is not None:
+        return _resided(coverage, index, along, change)
     touched = _touched(index, region)
     touched |= {located(index, shapely.get_coordinates(region)[0]) if inside is None else inside} - {()}
     local = {a.id: a for a in coverage.arcs.values() if a.left in touched or a.right in touched}
@@ -272,6 +276,73 @@ def located(index: ArcIndex, at: Any) -> Holders:
             if meets >= x and (best is None or meets < best[0]):
                 best = meets, arc.left if by > ay else arc.right  # an arc that runs north has its left side to the west
     return best[1] if best else ()
+
+
+# --- sides alone ---
+
+
+def _enclosed(index: ArcIndex, region: Any) -> dict[str, tuple[bool, bool]] | None:
+    """Of the arcs on or in a region, whether it is on their left and on their right; None unless arcs are all of its outline."""
+    x0, y0, x1, y1 = shapely.bounds(region).tolist()
+    near = index.near((x0, y0, x1, y1))
+    if not near:
+        return None
+    rings = shapely.get_rings(shapely.get_parts(shapely.orient_polygons(region)))  # the region is on the left
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    rim = np.concatenate([xy[:-1], xy[1:]], 1)[ring[:-1] == ring[1:]].astype(np.int64)
+    there = np.concatenate([np.concatenate([a.path[:-1], a.path[1:]], 1) for a in near])
+    edges, place = unique_rows(np.concatenate([there, np.roll(there, 2, 1), rim]))
+    on_rim = np.zeros(len(edges), np.bool_)
+    on_rim[place[2 * len(there) :]] = True
+    left, right = on_rim[place[: len(there)]], on_rim[place[len(there) : 2 * len(there)]]
+    if int(left.sum() + right.sum()) != int(on_rim.sum()):
+        return None  # some of the outline runs where no arc does
+    found: dict[str, tuple[bool, bool]] = {}
+    start = 0
+    for arc in near:
+        end = start + len(arc.path) - 1
+        sides = [(bool(side[start:end].any()), bool(side[start:end].all())) for side in (left, right)]
+        if any(some != every for some, every in sides):
+            return None
+        if sides[0][0] or sides[1][0]:
+            found[arc.id] = sides[0][0], sides[1][0]
+        elif shapely.contains_xy(region, *((arc.path[0] + arc.path[1]) / 2).tolist()):
+            found[arc.id] = True, True
+        start = end
+    return found
+
+
+def _resided(
+    coverage: Coverage, index: ArcIndex, along: Mapping[str, tuple[bool, bool]], change: Callable[[Holders], Holders]
+) -> Coverage:
+    """The coverage with other holders on those sides of arcs. An arc with one holder on both sides vanishes, and where then only
+    two meet, they become one."""
+
+    def changed(arc: Arc, side: int) -> Holders:
+        held = (arc.left, arc.right)[side]
+        return tuple(sorted(set(change(held)))) if along.get(arc.id, (False, False))[side] else held
+
+    now = {i: (changed(coverage.arcs[i], 0), changed(coverage.arcs[i], 1)) for i in along}
+    differ = [coverage.arcs[i] for i, sides in now.items() if sides != (coverage.arcs[i].left, coverage.arcs[i].right)]
+    if not differ:
+        return coverage
+    corners = np.concatenate([a.path for a in differ])
+    near = index.near(box_of(corners), 0)
+    # Arcs have a vertex in common where they meet, and only there.
+    meets = among(np.concatenate([a.path for a in near]), corners)
+    of = np.repeat(np.arange(len(near)), [len(a.path) for a in near])
+    local = {near[n].id: near[n] for n in np.unique(of[meets]).tolist()}
+    arcs = list(local.values())
+    of = np.repeat(np.arange(len(arcs)), [len(a.path) - 1 for a in arcs])
+    xy, at = unique_rows(np.concatenate([a.path for a in arcs]))
+    last = np.cumsum([len(a.path) for a in arcs])
+    a, b = np.delete(at, last - 1), np.delete(at, np.append(0, last[:-1]))
+    sides = [now.get(arc.id, (arc.left, arc.right)) for arc in arcs]
+    numbers, number = _numbered([held for pair in sides for held in pair])
+    side = np.where((a < b)[:, None], number.reshape(-1, 2)[of], number.reshape(-1, 2)[of][:, ::-1])
+    edge = np.stack([np.minimum(a, b), np.maximum(a, b)], 1)
+    full = Arrangement(xy, edge, side, (), np.empty((0, 3), np.int64))
+    return _put_together(coverage, local, arcs, full, side, list(numbers), of)
 
 
 # --- overlaid and put together again ---
@@ -347,16 +418,25 @@ def _spliced(
     number = np.array([*told, (0, 0)], np.int64)  # the last is that of no arc: nobody
     by_arc = np.where(overlay.along[:, None], number[overlay.arc], number[overlay.arc][:, ::-1])
     side = np.where(side == UNKNOWN, by_arc, side)
+    return _put_together(coverage, local, arcs, full, side, list(numbers), overlay.arc)
+
+
+def _put_together(
+    coverage: Coverage, local: Mapping[str, Arc], arcs: Sequence[Arc], full: Arrangement, side: Ints, holders: Sequence[Holders], of: Ints
+) -> Coverage:
+    """The coverage with the local arcs replaced by those of some edges. `side`: numbers into `holders`; `of`: per edge the number
+    of an old arc that ran along it, -1 none."""
     rest = {i: a for i, a in coverage.arcs.items() if i not in local}
-    ends = [end for a in rest.values() for end in (a.path[0], a.path[-1])]
-    stop = among(full.xy, np.array(ends, np.int64).reshape(-1, 2))
-    found, of = [], []
-    for path, left, right, edges in _arcs(full, side, list(numbers), stop):
+    # Where it meets others a ring need not start, so any of its vertices may be a node.
+    ends = [a.path if (a.path[0] == a.path[-1]).all() else a.path[[0, -1]] for a in rest.values()]
+    stop = among(full.xy, np.concatenate([np.empty((0, 2), np.int64), *ends]))
+    found, along = [], []
+    for path, left, right, edges in _arcs(full, side, holders, stop):
         found.append(Arc("", path, left, right))
-        of.append(edges)
+        along.append(edges)
     length = np.hypot(*(full.xy[full.edge[:, 1]] - full.xy[full.edge[:, 0]]).T.astype(float))
     names = [a.id for a in arcs]
-    heirs = {id(arc): _inherited(overlay.arc[edges], length[edges], names) for arc, edges in zip(found, of, strict=True)}
+    heirs = {id(arc): _inherited(of[edges], length[edges], names) for arc, edges in zip(found, along, strict=True)}
     return _named(Coverage(rest), found, local, heirs)
 
 

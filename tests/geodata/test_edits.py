@@ -18,6 +18,7 @@ from geodata.arcs import (
     PathCrossesItself,
     UnknownArc,
     coverage_of,
+    ground_of,
     located,
     millimetres,
     relabelled,
@@ -212,15 +213,46 @@ def test_ground_between_two_touching_parts_of_an_outline_is_not_its_own() -> Non
                 assert on_grid(coverage.ground(code)).equals(on_grid(shape)), code
 
 
-@given(st.lists(st.sampled_from(["", "a", "b", "ab"]), min_size=16, max_size=16))
+CELLS = st.lists(st.sampled_from(["", "a", "b", "ab"]), min_size=16, max_size=16)
+
+
+def of_cells(held: list[str]) -> dict[str, Any]:
+    """Grounds on a board of 4 x 4 cells that are free, one's, or two's: they touch themselves and each other at corners."""
+    cells = {code: [shapely.box(n % 4, n // 4, n % 4 + 1, n // 4 + 1) for n, codes in enumerate(held) if code in codes] for code in "ab"}
+    return {code: shapely.union_all(some) for code, some in cells.items() if some}
+
+
+@given(CELLS)
 def test_arcs_give_back_grounds_that_touch_themselves_and_others_at_corners(held: list[str]) -> None:
-    cells = {(n % 4, n // 4): codes for n, codes in enumerate(held)}
-    grounds = {
-        code: shapely.union_all([shapely.box(x, y, x + 1, y + 1) for (x, y), codes in cells.items() if code in codes]) for code in "ab"
-    }
-    coverage = coverage_of({code: shape for code, shape in grounds.items() if shape.area})
+    grounds = of_cells(held)
+    coverage = coverage_of(grounds)
     for code in coverage.codes():
         assert shapely.equals(coverage.ground(code), grounds[code])
+
+
+HELD: list[Any] = [(), ("a",), ("b",), ("a", "b")]
+
+
+@given(CELLS, st.sets(st.sampled_from(HELD), min_size=1, max_size=3), st.sampled_from(["", "a", "b", "ab"]))
+@settings(max_examples=200)
+def test_ground_along_arcs_changes_hands_exactly_and_borders_are_as_if_drawn_so(held: list[str], which: set[Any], to: str) -> None:
+    coverage = coverage_of(of_cells(held))
+    outline = [a for a in coverage.arcs.values() if (a.left in which) != (a.right in which)]
+    region = millimetres(ground_of(outline, lambda h: h in which))
+    if shapely.is_empty(region):
+        return
+    index = ArcIndex(coverage)
+    after = relabelled(coverage, index, region, lambda _: tuple(to))
+    board = [shapely.Point(n % 4 * 1000 + 500, n // 4 * 1000 + 500) for n in range(16)]
+    moved = [to if shapely.covers(region, at) else codes for at, codes in zip(board, held, strict=True)]
+    expected = of_cells(moved)
+    assert after.codes() == sorted(expected)
+    assert all(shapely.equals(after.ground(code), shape) for code, shape in expected.items())
+    drawn = coverage_of({code: after.ground(code) for code in after.codes()})
+    assert {a.key for a in after.arcs.values()} == {a.key for a in drawn.arcs.values()}
+    assert all(id_ == a.id for id_, a in after.arcs.items())
+    index.move(after)
+    assert [located(index, (p.x, p.y)) for p in board] == [tuple(codes) for codes in moved]
 
 
 # ---- each edit ------------------------------------------------------------------------------------------------------
