@@ -124,19 +124,25 @@ def holding(code: str) -> Callable[[Holders], bool]:
 def ground_of(outline: Sequence[Arc], ours: Callable[[Holders], bool]) -> Any:
     """The ground on our side of the arcs that part it from the rest, metres. `ours`: whether the holders of a side are us.
 
-    Of the faces between the lines, those that are ours beside an edge: two of them share corners at most, so they are the parts
-    of the ground as they are. (GEOS's build_area goes by nesting and fills holes that touch the rim.)
+    Two of its faces share corners at most, so they are the parts of the ground as they are. (GEOS's build_area goes by nesting
+    and fills holes that touch the rim.)
     """
-    if not outline:
-        return shapely.MultiPolygon()
-    faces = shapely.get_parts(shapely.polygonize(lines_of(outline)))
+    return metres(shapely.normalize(shapely.multipolygons(faces_of(outline, ours))))
+
+
+def faces_of(arcs: Sequence[Arc], ours: Callable[[Holders], bool]) -> NDArray[np.object_]:
+    """Of the faces that arcs enclose, those on our side of them: polygons, mm."""
+    faces: NDArray[np.object_] = shapely.get_parts(shapely.polygonize(lines_of(arcs)))
+    if not len(faces):
+        return faces
     rings = shapely.get_exterior_ring(faces)
     at, of = shapely.get_coordinates(rings, return_index=True)
     first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
     edge = np.concatenate([at[first], at[first + 1]], 1).astype(np.int64)  # one edge of each face, as its ring runs
     edge[~shapely.is_ccw(rings)] = edge[~shapely.is_ccw(rings)][:, [2, 3, 0, 1]]  # the face on its left
-    inner = [segments_of([a]) if ours(a.left) else segments_of([a])[:, [2, 3, 0, 1]] for a in outline]
-    return metres(shapely.normalize(shapely.multipolygons(faces[among(edge, np.concatenate(inner))])))
+    left = segments_of([a for a in arcs if ours(a.left)])
+    right = segments_of([a for a in arcs if ours(a.right)])[:, [2, 3, 0, 1]]
+    return faces[among(edge, np.concatenate([left, right]))]
 
 
 def metres(shape: Any) -> Any:

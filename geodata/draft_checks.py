@@ -9,7 +9,7 @@ again. A test holds the outcome of every edit against a run from scratch.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,9 @@ from geodata.arcs import (
     Coverage,
     Holders,
     box_of,
+    faces_of,
     ground_of,
     holding,
-    lines_of,
-    located,
     metres,
     millimetres,
     segments_of,
@@ -43,18 +42,14 @@ OF_GAPS = ("gap", "hole_in_extent")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gap:
-    """Enclosed ground of nobody, its widest place, the codes around it, its edges (canonical, mm)."""
+    """Enclosed ground of nobody, its widest place, the codes around it, its edges (canonical, mm), the finding."""
 
     area_m2: float
     width_m: float
     place: tuple[float, float]
     around: tuple[str, ...]
     edges: Ints
-
-    @property
-    def issue(self) -> Issue:
-        """The finding."""
-        return issue_of(Flaw((), (), self.area_m2, self.width_m, self.place, 1), "gap", self.around)
+    issue: Issue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +118,7 @@ def _checked(
     grounds = {} if before is None else {c: g for c, g in before.grounds.items() if c not in changed}
     grounds |= {code: ground_of(outlines[code], holding(code)) for code in sorted(changed & outlines.keys())}
     known = {} if before is None else before.gaps
-    gaps = _gaps(coverage, index, known)
+    gaps = _gaps(coverage, known)
     # The sides of a gap face each other once it is open to the outside, and no more once it is closed.
     changed = changed.union(*(both[key].around for both in (known, gaps) for key in known.keys() ^ gaps.keys() if key in both))
     own = sorted(changed & outlines.keys())
@@ -233,22 +228,31 @@ def _outlines(coverage: Coverage) -> dict[str, list[Arc]]:
     return found
 
 
-def _gaps(coverage: Coverage, index: ArcIndex, known: Mapping[bytes, Gap]) -> dict[bytes, Gap]:
+def _gaps(coverage: Coverage, known: Mapping[bytes, Gap]) -> dict[bytes, Gap]:
     """The enclosed ground of nobody. Of an outline that is `known` only who is around it is looked up again."""
     rim = [a for a in coverage.arcs.values() if not a.left or not a.right]
-    beside = {tuple(canonical(a.path[:2].reshape(1, 4))[0].tolist()): a.holders for a in rim}
-    enclosed = shapely.get_parts(shapely.polygonize(lines_of(rim)))
-    shapes = {shapely.to_wkb(shapely.normalize(p)): p for p in enclosed.tolist() if _free(index, p)}
+    faces = shapely.normalize(faces_of(rim, lambda held: not held))
+    shapes = dict(zip(shapely.to_wkb(faces).tolist(), faces.tolist(), strict=True))
     new = np.empty(len(shapes.keys() - known.keys()), object)
     new[:] = [metres(shape) for key, shape in shapes.items() if key not in known]
     width, place = inscribed(new) if len(new) else (np.empty(0), [])
     measure = iter(zip(width.tolist(), place, strict=True))
+    first = canonical(np.array([a.path[:2].reshape(4) for a in rim], np.int64).reshape(-1, 4))
+    beside = {tuple(edge): a.holders for edge, a in zip(first.tolist(), rim, strict=True)}
     found = {}
     for key, shape in shapes.items():
         edges = known[key].edges if key in known else _edges(shape)
         around = tuple(sorted({c for edge in map(tuple, edges.tolist()) for c in beside.get(edge, ())}))
-        found[key] = replace(known[key], around=around) if key in known else Gap(area_m2(shape), *next(measure), around, edges)
+        if key in known and known[key].around == around:
+            found[key] = known[key]
+        else:
+            area, size, at = _measured(known[key]) if key in known else (area_m2(shape), *next(measure))
+            found[key] = Gap(area, size, at, around, edges, issue_of(Flaw((), (), area, size, at, 1), "gap", around))
     return found
+
+
+def _measured(gap: Gap) -> tuple[float, float, tuple[float, float]]:
+    return gap.area_m2, gap.width_m, gap.place
 
 
 def grounds_of(checks: Checks) -> dict[str, Any]:
@@ -272,11 +276,6 @@ def area_m2(shape: Any) -> float:
     """Of whole millimetres, from a corner of its own: far from the origin a float loses the square centimetres."""
     corner = shapely.bounds(shape)[:2]
     return float(shapely.area(shapely.transform(shape, lambda xy: xy - corner))) / 1e6
-
-
-def _free(index: ArcIndex, polygon: Any) -> bool:
-    at = shapely.point_on_surface(polygon)
-    return located(index, (at.x, at.y)) == ()
 
 
 def _edges(polygon: Any) -> Ints:
