@@ -18,8 +18,8 @@ from starlette.exceptions import HTTPException
 
 from api import security
 from api.schemas import strict
-from api.usecases import map_features, map_places, map_rows, map_writes
-from geodata import drafts, edits, store
+from api.usecases import map_features, map_places, map_repairs, map_rows, map_writes
+from geodata import drafts, edits, repairs, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
 from routing.errors import JieguanError, Lang
@@ -46,6 +46,10 @@ STATUS: Mapping[type[JieguanError], int] = {
     UnknownArc: 409,
     map_features.MovedOn: 409,
     map_rows.SquadStillNamed: 409,
+    map_repairs.CannotRepair: 409,
+    repairs.FindingStays: 409,
+    repairs.MakesFinding: 409,
+    repairs.TouchesOthers: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
     engine.WriterBusy: 503,

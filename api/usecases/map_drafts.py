@@ -140,13 +140,13 @@ def edit(of: MapStore, by: By, made: Callable[[Frame, str], Edit], work: bool, n
 
 def undo(of: MapStore, by: By, seq: int | None) -> dict[str, Any]:
     """Take an edit out, the last by default. Raises NothingToUndo, UndoneByOthers, EditConflict."""
-    _check_seen(of, by)
+    check_unchanged(of, by)
     return standing(of.desk.undo(by.draft, by.person, of.now(), seq))
 
 
 def redo(of: MapStore, by: By) -> dict[str, Any]:
     """Put back what was undone last. Raises NothingToUndo, EditConflict."""
-    _check_seen(of, by)
+    check_unchanged(of, by)
     return standing(of.desk.redo(by.draft, by.person, of.now()))
 
 
@@ -174,7 +174,7 @@ def comment(of: MapStore, by: By, text: str, place: Sequence[float] | None) -> N
 
 def sign(of: MapStore, by: By, side: str, role: str, reason: str, document: str) -> None:
     """Sign what the draft now is; with `seen`, only if that is what the signer looked at. Raises EditConflict, NoDocument."""
-    _check_seen(of, by)
+    check_unchanged(of, by)
     of.desk.sign(by.draft, side, by.person, of.now(), role=role, reason=reason, document=document)
 
 
@@ -194,7 +194,7 @@ def enter_defect(
 
 def publish(of: MapStore, by: By, reason: str, document: str, valid_from: datetime | None) -> dict[str, Any]:
     """Put it in force. Raises EditConflict, OpenFindings, NotSigned, OnlyItsAuthor, BaseOutdated, InThePast, BeforeTheLast."""
-    _check_seen(of, by)
+    check_unchanged(of, by)
     done, version = of.desk.publish(by.draft, by.person, reason, of.now, valid_from=valid_from, document=document)
     return {**publication_told(done), "certificate": version.certificate}
 
@@ -215,7 +215,7 @@ def findings(of: MapStore, id_: str, lang: Lang) -> list[dict[str, Any]]:
             by = waived.get(issue.id)
             accepted = None if by is None else {"by": by.by, "reason": by.reason, "at": by.at.isoformat()}
             status = {"blocking": issue.id in blocking, "waived": accepted, "in_ledger": issue.id in carried}
-            out.append({"layer": layer, **_issue_told(issue, working, lang), **status})
+            out.append({"layer": layer, **issue_told(issue, working, lang), **status})
     return out
 
 
@@ -236,7 +236,7 @@ def comments(of: MapStore, id_: str) -> list[dict[str, Any]]:
         rows = list(session.scalars(sa.select(t.DraftComment).where(t.DraftComment.draft_id == id_).order_by(t.DraftComment.id)))
     places = [None if r.place is None else (float(r.place["x"]), float(r.place["y"])) for r in rows]
     return [
-        {"author": r.author, "at": r.at.isoformat(), "text": r.text, "place": _place_told(p, working)}
+        {"author": r.author, "at": r.at.isoformat(), "text": r.text, "place": place_told(p, working)}
         for r, p in zip(rows, places, strict=True)
     ]
 
@@ -282,7 +282,7 @@ def defects(of: MapStore) -> list[dict[str, Any]]:
 # --- small parts ---
 
 
-def _check_seen(of: MapStore, by: By) -> None:
+def check_unchanged(of: MapStore, by: By) -> None:
     """For what concerns the draft as a whole: it must be as its author saw it."""
     working = of.desk.open(by.draft)
     if by.seen is not None and by.seen != working.revision:
@@ -302,15 +302,16 @@ def _finding(working: Working, id_: str) -> Issue:
     return found
 
 
-def _issue_told(issue: Issue, working: Working, lang: Lang) -> dict[str, Any]:
+def issue_told(issue: Issue, working: Working, lang: Lang) -> dict[str, Any]:
+    """A finding as plain values, its sentence in one language."""
     return {
         "id": issue.id, "code": issue.code, "severity": issue.severity.value, "features": list(issue.features),
-        "place": _place_told(issue.place, working), "area_m2": issue.area_m2, "width_m": issue.width_m,
+        "place": place_told(issue.place, working), "area_m2": issue.area_m2, "width_m": issue.width_m,
         "text": issue.text(lang),
     }  # fmt: skip
 
 
-def _place_told(place: tuple[float, float] | None, working: Working) -> dict[str, float] | None:
+def place_told(place: tuple[float, float] | None, working: Working) -> dict[str, float] | None:
     """A place in metres, and in longitude and latitude."""
     if place is None:
         return None
