@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 
 from api import receiving, security
 from api.schemas import strict
-from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_rows, map_writes
+from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_rows, map_writes
 from api.usecases.route_file import PointFile
-from geodata import child, drafts, edits, store
+from geodata import child, drafts, edits, repairs, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
 from geodata.written import CannotWrite
@@ -50,6 +50,10 @@ STATUS: Mapping[type[JieguanError], int] = {
     UnknownArc: 409,
     map_features.MovedOn: 409,
     map_rows.SquadStillNamed: 409,
+    map_repairs.CannotRepair: 409,
+    repairs.FindingStays: 409,
+    repairs.MakesFinding: 409,
+    repairs.TouchesOthers: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
     jobs.UnknownJob: 404,

@@ -255,13 +255,13 @@ def _measured(gap: Gap) -> tuple[float, float, tuple[float, float]]:
     return gap.area_m2, gap.width_m, gap.place
 
 
-def grounds_of(checks: Checks) -> dict[str, Any]:
-    """The ground of each finding that is about ground (gaps, overlaps, slivers of either), by its id: MultiPolygons of whole
-    millimetres. Exactly the arcs' own."""
+def grounds_of(checks: Checks, issues: Iterable[Issue] | None = None) -> dict[str, Any]:
+    """The ground of each finding, or of some, that is about ground (gaps, overlaps, slivers of either), by its id: MultiPolygons
+    of whole millimetres. Exactly the arcs' own."""
     gaps = {gap.place: outline for outline, gap in checks.gaps.items()}
     double = [a for a in checks.coverage.arcs.values() if len(a.left) > 1 or len(a.right) > 1]
     found: dict[str, Any] = {}
-    for issue in checks.issues:
+    for issue in checks.issues if issues is None else issues:
         if _of_gap(issue) and issue.place in gaps:
             found[issue.id] = shapely.multipolygons([shapely.from_wkb(gaps[issue.place])])
         elif issue.code == "overlap" or (issue.code == "sliver" and issue.facts.get("kind") == "overlap"):

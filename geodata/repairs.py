@@ -170,7 +170,7 @@ def repairs_of(
     for layer in sorted(checks):
         some = [i for i in checks[layer].issues if only in (None, i.id)]
         if some:
-            of_layer = _Layer(layer, draft, checks[layer], limits, order)
+            of_layer = _Layer(layer, draft, checks[layer], some, limits, order)
             for issue in some:
                 found = of_layer.repair(issue)
                 if isinstance(found, Repair):
@@ -237,9 +237,11 @@ def _differing(before: Checks, after: Checks) -> set[str]:
 class _Layer:
     """A layer's findings, and what to do about each."""
 
-    def __init__(self, layer: str, draft: Draft, checks: Checks, limits: Widths, order: Sequence[str]) -> None:
+    def __init__(
+        self, layer: str, draft: Draft, checks: Checks, issues: Sequence[Issue], limits: Widths, order: Sequence[str]
+    ) -> None:
         self.layer, self.checks, self.coverage, self.limits = layer, checks, checks.coverage, limits
-        self.grounds = grounds_of(checks)
+        self.grounds = grounds_of(checks, issues)
         self.priority = {k[1]: int(r.facts.get("priority") or 0) for k, r in draft.rows.items() if k[0] == layer and r.until is None}
         self.place = {code: n for n, code in enumerate(order)}
         self._rim: dict[frozenset[tuple[int, ...]], Arc] | None = None
@@ -353,4 +355,4 @@ def _edge(a: Sequence[int], b: Sequence[int]) -> frozenset[tuple[int, ...]]:
 def _polygons(shape: Any) -> Any:
     """The polygons of a shape, on the grid, in normal form."""
     parts = [p for p in shapely.get_parts(shape) if p.geom_type == "Polygon"]
-    return shapely.normalize(shapely.transform(shapely.multipolygons(parts), np.rint))
+    return shapely.normalize(shapely.transform(shapely.MultiPolygon(parts), np.rint))

@@ -1,7 +1,6 @@
 """The picture of the demo city: whose ground is whose, and what came of each complaint, in Chinese and English.
 
-Fills are Paul Tol's "light" scheme, made for colour-blind readers; steps differ by shape as well as by colour. The font comes
-with the package zhplot, since a machine may have no Chinese one and installing it may need root.
+Fills are Paul Tol's "light" scheme, made for colour-blind readers; steps differ by shape as well as by colour.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,14 @@ import matplotlib as mpl
 import numpy as np
 import shapely
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Circle, FancyArrowPatch, PathPatch, Rectangle
-from matplotlib.path import Path as Outline
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from api.demo.city import AGREED, BY_SQUAD, MARKET_M, City, Floats, outline
+from api.drawing import fill, font, stroke
 from api.words import STEPS
 from geodata.written import replace_file
-from routing.errors import JieguanError
 from routing.model import Step
 
 WIDTH, HEIGHT, DPI = 1600, 1200, 100
@@ -93,16 +89,6 @@ LABELS: Mapping[str, tuple[float, float]] = {
 }
 
 
-class NoFont(JieguanError):
-    zh = (
-        "数据包 zhplot 里没有字体 {value}:图上的汉字无法显示。请按 requirements.lock 重新安装(scripts/run 会自动完成)。"
-    )
-    en = (
-        "The package zhplot does not hold the font {value}, without which Chinese cannot be drawn. Install what "
-        "requirements.lock names (scripts/run does)."
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Drawn:
     """What came of a complaint, and its place in metres."""
@@ -143,16 +129,6 @@ def _png(figure: Figure) -> bytes:
     return small.getvalue()
 
 
-def font(points: float) -> FontProperties:
-    """Noto Sans SC (SIL Open Font License) in a size."""
-    spec = find_spec("zhplot")
-    home = Path(next(iter(spec.submodule_search_locations or ()))) if spec else Path("zhplot")
-    path = home / "fonts" / "NotoSansSC-Regular.ttf"
-    if not path.is_file():
-        raise NoFont(value=path.name)
-    return FontProperties(fname=str(path), size=points)
-
-
 class _Page:
     """One sheet, drawn once from the ground up. Coordinates are km from the south-west corner of the district's box."""
 
@@ -178,18 +154,18 @@ class _Page:
 
     def ground(self) -> None:
         for squad, ground in self.of.territories.items():
-            _fill(self.axes, self.km(ground), facecolor=GROUND[squad], edgecolor="none")
-        _fill(self.axes, self.km(self.of.gap), **GAP)
+            fill(self.axes, self.km(ground), facecolor=GROUND[squad], edgecolor="none")
+        fill(self.axes, self.km(self.of.gap), **GAP)
         for line in self.of.lines.values():
-            _stroke(self.axes, self.km(line), color=PAPER, linewidth=2.6)
-            _stroke(self.axes, self.km(line), color=SOFT, linewidth=1.0)
-        _stroke(self.axes, self.km(self.of.line(AGREED)), **AGREEMENT)
-        _fill(self.axes, self.km(self.of.overlap), **OVERLAP)
-        _fill(self.axes, self.km(self.of.park), **ZONE)
+            stroke(self.axes, self.km(line), color=PAPER, linewidth=2.6)
+            stroke(self.axes, self.km(line), color=SOFT, linewidth=1.0)
+        stroke(self.axes, self.km(self.of.line(AGREED)), **AGREEMENT)
+        fill(self.axes, self.km(self.of.overlap), **OVERLAP)
+        fill(self.axes, self.km(self.of.park), **ZONE)
         market = self.km(self.of.market.buffer(MARKET_M))
-        _fill(self.axes, market, **MARKET)
+        fill(self.axes, market, **MARKET)
         _railway(self.axes, self.km(self.of.railway_line.intersection(self.of.outline)))
-        _stroke(self.axes, self.km(self.of.outline.exterior), color=INK, linewidth=2.2)
+        stroke(self.axes, self.km(self.of.outline.exterior), color=INK, linewidth=2.2)
         self.text(24.3, 11.35, "黄 河   Yellow River", 13, color="#2F6DA8", rotation=-11, ha="center")
         self._features()
 
@@ -270,9 +246,9 @@ class _Page:
             y = top - 0.12 - row * i
             strip = shapely.LineString([(x, y), (x + 0.75, y)])
             if kind == "area":
-                _fill(self.axes, shapely.box(x, y - 0.12, x + 0.75, y + 0.12), **style)
+                fill(self.axes, shapely.box(x, y - 0.12, x + 0.75, y + 0.12), **style)
             elif kind == "line":
-                _stroke(self.axes, strip, **style)
+                stroke(self.axes, strip, **style)
             else:
                 _railway(self.axes, strip)
             self.text(x + 0.95, y, words, 10)
@@ -335,10 +311,10 @@ class _Page:
 
     def _zoom_ground(self, axes: Any, one: Drawn) -> None:
         for squad, ground in self.of.territories.items():
-            _fill(axes, ground, facecolor=GROUND[squad], edgecolor="none")
+            fill(axes, ground, facecolor=GROUND[squad], edgecolor="none")
         line = self.of.line((one.squad, one.assist[0]))
-        _fill(axes, line.buffer(15.0), facecolor="#00000018", edgecolor=SOFT, linestyle=":", linewidth=1)
-        _stroke(axes, line, color=INK, linewidth=2.2)
+        fill(axes, line.buffer(15.0), facecolor="#00000018", edgecolor=SOFT, linestyle=":", linewidth=1)
+        stroke(axes, line, color=INK, linewidth=2.2)
         for step in (Step.OWN_GROUND, *(s for s in Step if s is not Step.OWN_GROUND)):
             places = np.array([d.xy for d in self.found if d.step is step and d is not one]).reshape(-1, 2)
             mark = MARKS[step]
@@ -391,17 +367,6 @@ class _Page:
 
 
 # ---- strokes ---------------------------------------------------------------------------------------------------------
-
-
-def _fill(axes: Any, shape: Any, **style: Any) -> None:
-    for part in shapely.get_parts(shape):
-        rings = [part.exterior, *part.interiors]
-        axes.add_patch(PathPatch(Outline.make_compound_path(*[Outline(np.array(r.coords)) for r in rings]), **style))
-
-
-def _stroke(axes: Any, shape: Any, **style: Any) -> None:
-    for part in shapely.get_parts(shape):
-        axes.plot(*np.array(part.coords).T, solid_capstyle="round", solid_joinstyle="round", **style)
 
 
 def _railway(axes: Any, line: Any) -> None:

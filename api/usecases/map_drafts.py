@@ -215,7 +215,7 @@ def findings(of: MapStore, id_: str, lang: Lang) -> list[dict[str, Any]]:
             by = waived.get(issue.id)
             accepted = None if by is None else {"by": by.by, "reason": by.reason, "at": by.at.isoformat()}
             status = {"blocking": issue.id in blocking, "waived": accepted, "in_ledger": issue.id in carried}
-            out.append({"layer": layer, **_issue_told(issue, working, lang), **status})
+            out.append({"layer": layer, **issue_told(issue, working, lang), **status})
     return out
 
 
@@ -236,7 +236,7 @@ def comments(of: MapStore, id_: str) -> list[dict[str, Any]]:
         rows = list(session.scalars(sa.select(t.DraftComment).where(t.DraftComment.draft_id == id_).order_by(t.DraftComment.id)))
     places = [None if r.place is None else (float(r.place["x"]), float(r.place["y"])) for r in rows]
     return [
-        {"author": r.author, "at": r.at.isoformat(), "text": r.text, "place": _place_told(p, working)}
+        {"author": r.author, "at": r.at.isoformat(), "text": r.text, "place": place_told(p, working)}
         for r, p in zip(rows, places, strict=True)
     ]
 
@@ -303,15 +303,16 @@ def _finding(working: Working, id_: str) -> Issue:
     return found
 
 
-def _issue_told(issue: Issue, working: Working, lang: Lang) -> dict[str, Any]:
+def issue_told(issue: Issue, working: Working, lang: Lang) -> dict[str, Any]:
+    """A finding as plain values, its sentence in one language."""
     return {
         "id": issue.id, "code": issue.code, "severity": issue.severity.value, "features": list(issue.features),
-        "place": _place_told(issue.place, working), "area_m2": issue.area_m2, "width_m": issue.width_m,
+        "place": place_told(issue.place, working), "area_m2": issue.area_m2, "width_m": issue.width_m,
         "text": issue.text(lang),
     }  # fmt: skip
 
 
-def _place_told(place: tuple[float, float] | None, working: Working) -> dict[str, float] | None:
+def place_told(place: tuple[float, float] | None, working: Working) -> dict[str, float] | None:
     """A place in metres, and in longitude and latitude."""
     if place is None:
         return None
