@@ -15,7 +15,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,9 +131,10 @@ def serve(
     with listening(host, port) as socket, stopping():
         at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded)
         if workers == 1:
-            One(uvicorn.Config(create_app(url, development=development), **options), lambda: ready(at)).run([socket])
+            serving = replace(settings.of_environment(), database=url, development=development, workers=1)
+            One(uvicorn.Config(create_app(serving), **options), lambda: ready(at)).run([socket])
             return
-        os.environ |= {settings.DATABASE: url, settings.DEVELOPMENT: "1" if development else ""}
+        os.environ |= {settings.DATABASE: url, settings.DEVELOPMENT: "1" if development else "", settings.WORKERS: str(workers)}
         several = Several(uvicorn.Config("api.app:of_environment", factory=True, **options), [socket], lambda: ready(at))
         several.run()
         if several.failed:

@@ -56,6 +56,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     repairs.TouchesOthers: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
+    jobs.OneProcess: 501,
     jobs.UnknownJob: 404,
     jobs.JobOver: 409,
     jobs.JobNotDone: 409,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from geodata.child import FENCE
 
 DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
+WORKERS = "JIEGUAN_WORKERS"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -18,6 +19,8 @@ class Serving:
 
     database: str
     development: bool = False
+    workers: int = 1
+    """Of how many processes this is one. Jobs and past cases are kept in a process, so there are none where there are several."""
     body_bytes: int = 32 * 2**20
     body_seconds: float = 15.0
     """A body that is not all here by then is not waited for."""
@@ -46,9 +49,9 @@ class Serving:
 
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
-    """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT, JIEGUAN_HISTORIES."""
+    """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT, JIEGUAN_HISTORIES; JIEGUAN_WORKERS is set for its workers by `serve`."""
     database, histories = environment.get(DATABASE, "jieguan.db"), environment.get(HISTORIES) or None
-    return Serving(database, development(environment), histories=histories)
+    return Serving(database, development(environment), int(environment.get(WORKERS) or 1), histories=histories)
 
 
 def development(environment: Mapping[str, str] = os.environ) -> bool:

@@ -19,7 +19,7 @@ from api.schemas.files import Blank, CrsCode
 from api.schemas.strict import Instant, Line
 from api.security import Writer, writer
 from api.usecases import map_jobs as use
-from api.usecases.jobs import Job
+from api.usecases.jobs import Job, OneProcess
 from api.usecases.map_drafts import By
 from api.usecases.map_jobs import Studies
 from api.usecases.route_file import How, PointFile
@@ -32,7 +32,10 @@ files = APIRouter(prefix="/api/v1", route_class=FileRoute, tags=["histories"])
 
 
 def studies(request: Request) -> Studies:
-    """What this process keeps of the past."""
+    """What this process keeps of the past. Raises OneProcess."""
+    workers = request.app.state.serving.workers
+    if workers > 1:
+        raise OneProcess(workers=workers)
     kept: Studies = request.app.state.studies
     return kept
 

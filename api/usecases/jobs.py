@@ -31,6 +31,14 @@ STOP_S = 30.0
 log = logging.getLogger("jieguan")
 
 
+class OneProcess(JieguanError):
+    zh = "任务与历史案件保存在单个进程中,而本服务有 {workers} 个工作进程:下一次请求可能由另一个进程回答。请以 --workers 1 启动后再试。"
+    en = (
+        "Jobs and past cases are kept in one process, and this service has {workers}: another might answer the next request. Start it "
+        "with --workers 1 for these."
+    )
+
+
 class UnknownJob(JieguanError):
     zh = "没有任务“{value}”。任务只留在内存中:服务重启后即不再有,较早结束的也会被新的挤出。请重新提交。"
     en = (

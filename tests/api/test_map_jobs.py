@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -36,7 +37,7 @@ from geodata.db import open_database
 from geodata.drafts import Desk
 from geodata.intake import Limits, Note
 from geodata.layer import in_metres
-from tests.api.live import Person, live, published, square
+from tests.api.live import Person, live, published, served, square
 from tests.db.conftest import WORK_CRS, NewUrl
 from tests.db.worlds import X, Y, city
 
@@ -818,3 +819,11 @@ def test_openapi_has_examples_of_every_question_and_job(reading: str) -> None:
 def test_the_environment_names_the_folder_of_histories(tmp_path: Path) -> None:
     assert of_environment({"JIEGUAN_HISTORIES": str(tmp_path)}).histories == str(tmp_path)
     assert of_environment({"JIEGUAN_HISTORIES": ""}).histories is None
+
+
+def test_of_several_processes_none_keeps_jobs(new_embedded: NewUrl) -> None:
+    with served(new_embedded(initialised=True), "--workers", "2") as address:
+        for path in ("jobs", "histories"):
+            answer = httpx.get(f"{address}/api/v1/{path}", headers={"Accept-Language": "en"}, timeout=60)
+            assert (answer.status_code, answer.json()["type"]) == (501, "urn:jieguan:problem:OneProcess")
+            assert "--workers 1" in answer.json()["detail"]
