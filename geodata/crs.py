@@ -122,6 +122,17 @@ class NotMetres(JieguanError):
     )
 
 
+class FarFromOrigin(JieguanError):
+    zh = (
+        "{field}={value} 的东坐标约为 {km} 公里(多半带有带号):超过 10000 公里,整数毫米的证明会溢出。"
+        "请改用不带带号的同一坐标系,如 EPSG:4526 改为 EPSG:4547。"
+    )
+    en = (
+        "{field}={value} has eastings of about {km} km (a zone number is in front of them, probably): beyond 10,000 km the proof in "
+        "whole millimetres would overflow. Take the same system without the zone number: EPSG:4547 in place of EPSG:4526."
+    )
+
+
 class NotConvertible(JieguanError):
     zh = (
         "{field}:{count} 个顶点无法从 {source} 换算到 {work}(如 {sample}):超出投影的范围或不是数字。"
@@ -588,6 +599,10 @@ _GOOD_SCALE = 4e-4  # what UTM has in the middle of its own zones: 4 cm in 100 m
 _WORST_SCALE = 0.03  # 3 m in the 100 m that margins are measured to: beyond, "metres" would be a lie
 
 
+FARTHEST_M = 9_000_000.0
+"""False eastings beyond leave no room for a city below the 10,000 km of the proof."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkCrs:
     """The metres everything is computed in.
@@ -621,11 +636,15 @@ def choose_work_crs(bounds: Sequence[float]) -> WorkCrs:
 def given_work_crs(
     value: str | int | pyproj.CRS, bounds: Sequence[float] | None = None, field: str = "--work-crs"
 ) -> WorkCrs:
-    """A work CRS somebody named. UnknownCrs, UnitsNotMetres, or MetresNotTrue beyond 3 % (EPSG:3857 nearly always)."""
+    """A work CRS somebody named. UnknownCrs, UnitsNotMetres, FarFromOrigin, or MetresNotTrue beyond 3 % (EPSG:3857 nearly always)."""
     crs = parse_crs(value, field)
     units = sorted({axis.unit_name for axis in crs.axis_info if axis.unit_conversion_factor != 1.0})
     if not crs.is_projected or units:
         raise UnitsNotMetres(field=field, value=crs_text(crs), unit=", ".join(units) or crs.type_name)
+    operation = crs.coordinate_operation
+    east = max((float(p.value) for p in operation.params if p.name == "False easting"), default=0.0) if operation else 0.0
+    if abs(east) > FARTHEST_M:
+        raise FarFromOrigin(field=field, value=crs_text(crs), km=f"{east / 1000:,.0f}")
     if bounds is None:
         return WorkCrs(crs, crs_text(crs), crs.name, None, chosen=False)
     _checked_bounds(bounds)

@@ -15,14 +15,12 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import SchemaItem
 
-from geodata.crs import UnknownCrs
+from geodata.crs import UnknownCrs, given_work_crs
 from geodata.db import gpkg
 from geodata.db.both import kind_of
 from geodata.db.engine import (
@@ -118,10 +116,7 @@ def included(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: Sc
 
 
 def _named(work_crs: str) -> str:
-    try:
-        found = CRS.from_user_input(work_crs).to_authority(min_confidence=100)
-    except CRSError as error:
-        raise UnknownCrs(field="work_crs", value=work_crs, why=str(error)) from error
+    found = given_work_crs(work_crs, field="work_crs").crs.to_authority(min_confidence=100)
     if found is None:
         raise UnknownCrs(field="work_crs", value=work_crs, why="no authority has given it a code")
     return ":".join(found)

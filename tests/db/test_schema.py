@@ -13,11 +13,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from geodata.crs import UnknownCrs
+from geodata.crs import FarFromOrigin, UnitsNotMetres, UnknownCrs
 from geodata.db import Database, open_database
 from geodata.db.engine import CannotOpenDatabase, NotInitialised, SchemaNewer, attach
 from geodata.db.schema import CannotUpgrade, OtherInstallation, alembic_config, initialise, schema_of, upgrade
 from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, Installation
+from routing.errors import JieguanError
 from tests.db.conftest import a_database
 from tests.db.contents import fill
 
@@ -152,6 +153,13 @@ def test_a_failed_start_leaves_nothing_half(fresh_url: str, monkeypatch: pytest.
 @pytest.mark.parametrize("crs", ["EPSG:1", "", "a string", "+proj=tmerc +lon_0=113.123"])
 def test_a_work_crs_nobody_knows(fresh_url: str, crs: str) -> None:
     with pytest.raises(UnknownCrs):
+        initialise(fresh_url, crs)
+    assert not Path(fresh_url).exists()
+
+
+@pytest.mark.parametrize(("crs", "error"), [("EPSG:4326", UnitsNotMetres), ("EPSG:4526", FarFromOrigin)])
+def test_a_work_crs_that_no_map_could_be_proven_in(fresh_url: str, crs: str, error: type[JieguanError]) -> None:
+    with pytest.raises(error, match="work_crs"):
         initialise(fresh_url, crs)
     assert not Path(fresh_url).exists()
 

@@ -335,6 +335,12 @@ def test_units_must_be_metres(value, unit):
     assert "--work-crs" in caught.value.text("zh-CN")
 
 
+def test_zone_numbers_in_front_of_eastings_are_no_work_crs():
+    with pytest.raises(crs.FarFromOrigin, match="38,500 km"):
+        given_work_crs(4526)
+    assert given_work_crs(4547).code == "EPSG:4547"
+
+
 def test_given_work_crs():
     work = given_work_crs("EPSG:32650", (116.0, 39.0, 117.0, 40.0))
     assert (work.code, work.chosen) == ("EPSG:32650", False)
