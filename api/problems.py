@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from api import security
 from api.schemas import strict
-from api.usecases import map_features, map_places, map_repairs, map_rows, map_writes
+from api.usecases import map_features, map_places, map_repairs, map_writes
 from geodata import drafts, edits, repairs, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
@@ -45,7 +45,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     edits.WouldEmpty: 409,
     UnknownArc: 409,
     map_features.MovedOn: 409,
-    map_rows.SquadStillNamed: 409,
+    edits.SquadStillNamed: 409,
     map_repairs.CannotRepair: 409,
     repairs.FindingStays: 409,
     repairs.MakesFinding: 409,
