@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from api import receiving, security
 from api.schemas import strict
-from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_rows, map_writes
+from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, repairs, store
 from geodata.arcs import UnknownArc
@@ -49,7 +49,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     edits.WouldEmpty: 409,
     UnknownArc: 409,
     map_features.MovedOn: 409,
-    map_rows.SquadStillNamed: 409,
+    edits.SquadStillNamed: 409,
     map_repairs.CannotRepair: 409,
     repairs.FindingStays: 409,
     repairs.MakesFinding: 409,

@@ -25,7 +25,7 @@ from geodata.compile import Progress, silent
 from geodata.db import tables as t
 from geodata.db.engine import Database
 from geodata.draft_checks import Checks, checks_of, rechecked
-from geodata.edits import Draft, Edit, Indexes, Touch, drafted, edit_of, rebased, replayed
+from geodata.edits import Draft, Edit, Indexes, Touch, drafted, edit_of, rebased, replayed, taken
 from geodata.layer import LayerName, Row
 from geodata.store import InForce, Signing, Version
 from geodata.topology_issue import Issue, Severity
@@ -213,7 +213,7 @@ class Desk:
 
         def step(working: Working) -> tuple[str, dict[str, Any]]:
             check_seen(working, edit, working.revision if seen is None else seen)
-            edit.apply(working.now, working.at)
+            taken(working.now, edit, working.at)
             said = edit.said()
             return str(said.pop("kind")), said
 

@@ -18,9 +18,10 @@ import numpy as np
 import shapely
 
 from geodata.arcs import ArcIndex, Coverage, Holders, coverage_of, located, millimetres, relabelled, renamed, reshaped
-from geodata.layer import COVERAGES, LayerName, Row, in_metres, on_grid
+from geodata.layer import CLAIM_LAYERS, COVERAGES, LayerName, Row, in_metres, on_grid
 from routing.errors import JieguanError
 from routing.ground.noding import Ints
+from routing.jurisdiction import NoSuchSquad
 
 Key = tuple[str, str, str]
 Path = tuple[tuple[int, int], ...]
@@ -85,6 +86,11 @@ class LineDoesNotCut(JieguanError):
 class NothingChanges(JieguanError):
     zh = "此修改不改变任何内容:所画的地块已属 {who}。请核对后再提交。"
     en = "This edit changes nothing: the ground is {who}'s already. Check what you meant."
+
+
+class SquadStillNamed(JieguanError):
+    zh = "中队“{code}”还被 {rows} 引用,不能删除:那些地方会无人负责。请先把它们改派给别的中队。"
+    en = "The squad {code!r} is still named by {rows} and cannot be removed: nobody would be responsible there. Give those to others first."
 
 
 class UnknownEdit(JieguanError):
@@ -165,6 +171,13 @@ class Edit(ABC):
     @abstractmethod
     def apply(self, draft: Draft, at: Indexes) -> Draft:
         """The draft after it. Raises a JieguanError where it cannot be made; then nothing has changed."""
+
+    def check(self, draft: Draft) -> None:  # noqa: B027 - most edits have no such rule
+        """Raises where the edit could be made and yet must not be taken.
+
+        Asked whenever an edit is taken: added, or left standing by an undo, or carried to another base. Never when a log is read
+        again: what was accepted once is to be read for ever, also after a rule was added or made stricter.
+        """
 
     @abstractmethod
     def touches(self, draft: Draft) -> Touch:
@@ -426,6 +439,13 @@ class PutRow(Edit):
             row = replace(row, ground=there.ground)
         return replace(draft, rows={**draft.rows, row.key: row})
 
+    def check(self, draft: Draft) -> None:
+        """Squads that the row names must be there. Raises NoSuchSquad."""
+        row = row_of(self.row)
+        missing = squads_named(row) - {k[1] for k in draft.rows if k[0] == LayerName.SQUAD.value}
+        if missing:
+            raise NoSuchSquad(of=f"{row.layer.value} {row.code}", value=", ".join(sorted(missing)))
+
     def touches(self, draft: Draft) -> Touch:
         return Touch(frozenset({(str(self.row["layer"]), str(self.row["code"]))}))
 
@@ -447,8 +467,25 @@ class RemoveRow(Edit):
             raise WouldEmpty(who=self.code)
         return replace(draft, rows={k: r for k, r in draft.rows.items() if k != key})
 
+    def check(self, draft: Draft) -> None:
+        """A squad goes only when nobody names it any more, rows that have ended included: the map has them, too.
+
+        Raises SquadStillNamed.
+        """
+        if self.layer == LayerName.SQUAD.value:
+            naming = sorted(f"{r.layer.value} {r.code}" for r in draft.rows.values() if self.code in squads_named(r))
+            if naming:
+                more = f" … ({len(naming)})" if len(naming) > 5 else ""
+                raise SquadStillNamed(code=self.code, rows=", ".join(naming[:5]) + more)
+
     def touches(self, draft: Draft) -> Touch:
         return Touch(frozenset({(self.layer, self.code)}))
+
+
+def squads_named(row: Row) -> set[str]:
+    """The squads that a claim names: whose ground, who is posted, who leads, who agreed."""
+    facts = row.facts if row.layer in CLAIM_LAYERS else {}
+    return {str(code) for code in (facts.get("squad"), facts.get("lead"), *facts.get("parties", ())) if code}
 
 
 KINDS: Mapping[str, type[Edit]] = {
@@ -499,11 +536,17 @@ class Refused:
 
 
 def replayed(draft: Draft, edits: Iterable[Edit]) -> Draft:
-    """A base with edits applied in order."""
+    """A base with edits that were taken before, in order."""
     at = Indexes(draft)
     for edit in edits:
         draft = edit.apply(draft, at)
     return draft
+
+
+def taken(draft: Draft, edit: Edit, at: Indexes) -> Draft:
+    """The draft with an edit that is new to it. Raises what the edit refuses."""
+    edit.check(draft)
+    return edit.apply(draft, at)
 
 
 def rebased(base: Draft, edits: Sequence[Edit]) -> tuple[Draft, tuple[Edit, ...], tuple[Refused, ...]]:
@@ -512,7 +555,7 @@ def rebased(base: Draft, edits: Sequence[Edit]) -> tuple[Draft, tuple[Edit, ...]
     held, refused = [], []
     for number, edit in enumerate(edits):
         try:
-            draft = edit.apply(draft, at)
+            draft = taken(draft, edit, at)
         except JieguanError as why:
             refused.append(Refused(number, edit, why))
         else:

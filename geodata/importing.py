@@ -9,7 +9,7 @@ A row that says what it said keeps the provenance it had: it does not become new
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -24,7 +24,7 @@ from geodata.edits import Indexes, drafted
 from geodata.exporting import Cell, cells_of, changed_fields
 from geodata.files import Table, read_table
 from geodata.intake import Note
-from geodata.layer import LayerName, Row, checked, rows_of
+from geodata.layer import LayerName, Row, checked, plain_code, rows_of
 from geodata.roster import STAND_IN
 from geodata.rows import as_text
 from geodata.rows import rows_of as lines_of
@@ -107,7 +107,7 @@ def read_map(files: MapFiles, stated: Provenance = NOTHING_STATED, base: Base | 
         gathered.settings, line_accuracy_m=base.settings.line_accuracy_m
     )
     layers = frozenset(LAYER_OF[option] for option in tables)
-    return Imported(checked(_plainly_coded(rows)), settings, layers, stated, files.duty, gathered.notes)
+    return Imported(checked(rows), settings, layers, stated, files.duty, gathered.notes)
 
 
 def merged(imported: Imported, base: Base | None) -> tuple[Row, ...]:
@@ -176,7 +176,7 @@ def _marked(row: Row, mark: _Mark, stated: Provenance) -> Row:
     accuracy = stated.accuracy_m if stated.accuracy_m is not None else None if own is None else float(own)
     return replace(
         row,
-        name=row.name or mark.names.get(_plain(row), ""),
+        name=row.name or mark.names.get(plain_code(row), ""),
         source=mark.source,
         licence=stated.licence,
         datum=mark.datum if row.ground is not None else "",
@@ -215,41 +215,6 @@ def in_work_crs(files: MapFiles, there: str) -> MapFiles:
     if files.work_crs is not None and parse_crs(files.work_crs, "--work-crs") != parse_crs(there):
         raise OtherWorkCrs(given=files.work_crs, there=there)
     return replace(files, work_crs=there)
-
-
-# ---- codes -----------------------------------------------------------------------------------------------------------
-
-
-def _plain(row: Row) -> str:
-    """What people call a row: without the dates and facts that tell its claim from others of the same name."""
-    facts = row.facts
-    match row.layer:
-        case LayerName.TERRITORY:
-            return str(facts["squad"])
-        case LayerName.TOWNSHIP:
-            return str(facts["code"])
-        case LayerName.NOT_SERVED:
-            return "/".join(filter(None, (facts["authority"], facts["name"])))
-        case LayerName.DIRECT:
-            return str(facts["category"])
-        case _:
-            return row.code
-
-
-def _plainly_coded(rows: Sequence[Row]) -> list[Row]:
-    """Rows under their plain codes, but for those that would then be two of one start, or two that go on at once."""
-    plain = [replace(row, code=_plain(row)) for row in rows]
-    taken: dict[tuple[str, ...], int] = {}
-    for row in plain:
-        for name in _claims_on(row):
-            taken[name] = taken.get(name, 0) + 1
-    return [short if all(taken[n] == 1 for n in _claims_on(short)) else row for short, row in zip(plain, rows, strict=True)]
-
-
-def _claims_on(row: Row) -> Iterator[tuple[str, ...]]:
-    yield row.key
-    if row.until is None:
-        yield (row.layer.value, row.code)
 
 
 # ---- what would change -----------------------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ machine and in every database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -184,7 +185,8 @@ def settings_of(said: Mapping[str, Any]) -> Settings:
 
 
 def rows_of(gathered: Gathered) -> tuple[Row, ...]:
-    """What the bureau's files say, as rows. Territories that a squad merely inherits from its township are no rows of their own.
+    """What the bureau's files say, as rows, each under the code that people know it by: the squad's, the township's, whichever
+    its dates. Territories that a squad merely inherits from its township are no rows of their own.
 
     Raises TwoRowsOneCode.
     """
@@ -205,7 +207,37 @@ def rows_of(gathered: Gathered) -> tuple[Row, ...]:
     if gathered.extent is not None:
         parts = shapely.get_parts(gathered.extent).tolist()
         rows.append(Row(LayerName.EXTENT, "extent", ground=on_grid(shapely.MultiPolygon(parts))))
-    return checked(rows)
+    return checked(_plainly_coded(rows))
+
+
+def plain_code(row: Row) -> str:
+    """What people call a row: without the dates and facts that tell its claim from others of the same name."""
+    facts = row.facts
+    match row.layer:
+        case LayerName.TERRITORY:
+            return str(facts["squad"])
+        case LayerName.TOWNSHIP:
+            return str(facts["code"])
+        case LayerName.NOT_SERVED:
+            return "/".join(filter(None, (facts["authority"], facts["name"])))
+        case LayerName.DIRECT:
+            return str(facts["category"])
+        case _:
+            return row.code
+
+
+def _plainly_coded(rows: Sequence[Row]) -> list[Row]:
+    """Rows under their plain codes, but for those that would then be two of one start, or two that go on at once."""
+    plain = [replace(row, code=plain_code(row)) for row in rows]
+    taken = Counter(name for row in plain for name in _claims_on(row))
+    return [short if all(taken[n] == 1 for n in _claims_on(short)) else row for short, row in zip(plain, rows, strict=True)]
+
+
+def _claims_on(row: Row) -> Iterator[tuple[str, ...]]:
+    """What no other row may have: its key, and if it goes on, its code."""
+    yield row.key
+    if row.until is None:
+        yield (row.layer.value, row.code)
 
 
 def checked(rows: Iterable[Row]) -> tuple[Row, ...]:

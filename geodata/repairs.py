@@ -24,7 +24,7 @@ import shapely
 
 from geodata.arcs import Arc, Coverage, millimetres
 from geodata.draft_checks import Checks, area_m2, grounds_of, rechecked
-from geodata.edits import Draft, Edit, HandOver, Indexes, NoSuchUnit, rings_of
+from geodata.edits import Draft, Edit, HandOver, Indexes, NoSuchUnit, rings_of, taken
 from geodata.proposal import Left, Limits, Why
 from geodata.topology_edges import NEAR_M
 from geodata.topology_issue import Issue, amount
@@ -187,7 +187,7 @@ def tried(draft: Draft, checks: Mapping[str, Checks], repair: Repair, at: Indexe
     """
     after = draft
     for edit in repair.edits:
-        after = edit.apply(after, at)
+        after = taken(after, edit, at)
     now = rechecked(checks[repair.layer], after.coverages[repair.layer], at.of(after, repair.layer))
     before, since = ({_key(i): _size(i) for i in c.issues} for c in (checks[repair.layer], now))
     if _key(repair.issue) in since:

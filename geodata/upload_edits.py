@@ -28,6 +28,7 @@ from geodata.edits import (
     WouldOpen,
     rings_of,
     row_said,
+    taken,
 )
 from geodata.exporting import changed_fields
 from geodata.layer import COVERAGES, LayerName, Row, in_metres, on_grid
@@ -63,11 +64,6 @@ class CodeChanged(JieguanError):
         "Layer {layer}: the code {code!r} has become {new!r} in the file. Cases and signatures go by codes, so an upload renames nobody: "
         "put it back, or hand over and merge in the draft."
     )
-
-
-class StillNamed(JieguanError):
-    zh = "中队“{code}”已从文件中删去,但 {where} 仍指向它。请先改派,再删去该中队。"
-    en = "The squad {code!r} is gone from the file, but {where} still name it. Name others there, then delete the squad."
 
 
 class TooSlight(JieguanError):
@@ -153,7 +149,7 @@ def tried(draft: Draft, wishes: Iterable[Wish]) -> tuple[Draft, tuple[Outcome, .
         why = wish.why
         if wish.edit is not None:
             try:
-                draft = wish.edit.apply(draft, at)
+                draft = taken(draft, wish.edit, at)
             except JieguanError as error:
                 why = error
         outcomes.append(Outcome(wish, why))
@@ -334,7 +330,7 @@ def _rows(base: Draft, read: Read) -> Iterator[Wish]:
     """Rows written anew, then rows that are gone."""
     like = {r.key: r for r in base.features()}
     units = {(r.layer, r.code): r for r in like.values() if r.layer in COVERAGES and r.until is None}
-    for row in read.rows:
+    for row in sorted(read.rows, key=lambda r: r.layer is not LayerName.SQUAD):  # before others name them
         held = units.get((row.layer, row.code))
         if row.layer in COVERAGES and (row.until is None or (held is not None and row.key == held.key)):
             yield from _unit(row, held)
@@ -363,21 +359,5 @@ def _removed(like: Mapping[Any, Row], read: Read) -> Iterator[Wish]:
         if row.layer in read.whole and key not in there and not {(row.layer.value, row.code), (row.layer.value, "*")} & refused
         if row.layer not in COVERAGES or row.until is not None
     ]
-    stay = [r for r in (*(r for r in like.values() if r.key not in there and r not in gone), *read.rows) if r.layer is not LayerName.SQUAD]
-    for row in gone:
-        layer = row.layer.value
-        naming = [f"{r.layer.value} {r.code!r}" for r in stay if row.layer is LayerName.SQUAD and row.code in named(r)]
-        if naming:
-            yield Wish(layer, row.code, why=StillNamed(code=row.code, where=", ".join(naming[:5])))
-        else:
-            since = row.key[2]
-            yield Wish(layer, row.code, RemoveRow(layer=layer, code=row.code, since=since))
-
-
-def named(row: Row) -> set[str]:
-    """The squads that a row names."""
-    found: set[str] = set()
-    for key in ("squad", "lead", "parties"):
-        value = row.facts.get(key)
-        found |= {value} if isinstance(value, str) else set(value or ())
-    return found
+    for row in sorted(gone, key=lambda r: r.layer is LayerName.SQUAD):  # when nobody names them any more
+        yield Wish(row.layer.value, row.code, RemoveRow(layer=row.layer.value, code=row.code, since=row.key[2]))

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from api.usecases.map_features import MapStore
 from api.usecases.map_places import Frame, path_of, plain_frame, told
-from api.usecases.map_rows import check_squads, record_of
+from api.usecases.map_rows import record_of
 from api.usecases.map_versions import publication_told
 from geodata.crs import from_work, parse_crs
 from geodata.db import tables as t
@@ -130,7 +130,6 @@ def edit(of: MapStore, by: By, made: Callable[[Frame, str], Edit], work: bool, n
     came between, and whatever the edit refuses."""
     working = of.desk.open(by.draft)
     one = made(plain_frame(work, working.settings.work_crs), working.settings.work_crs)
-    check_squads(one, working.now)
     try:
         return standing(of.desk.add(by.draft, one, by.person, of.now(), seen=by.seen, note=note))
     except EditConflict as error:

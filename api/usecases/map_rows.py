@@ -5,15 +5,13 @@ What a claim or squad says (`facts`) is spelled as the map file spells it; here 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from geodata.edits import Draft, Edit, PutRow, RemoveRow, row_of
 from geodata.layer import CLAIM_LAYERS, LayerName, Row, claim_in, squad_in
 from routing.errors import JieguanError
-from routing.jurisdiction import NoSuchSquad
 
 OWN = ("code", "name", "since", "until", "document", "source", "licence", "datum", "accuracy_m")
 """Columns of every row."""
@@ -42,11 +40,6 @@ SPELLED = {LayerName.TOWNSHIP: {"township": "code"}}
 class RowRefused(JieguanError):
     zh = "图层 {layer} 的“{code}”内容不成立({reason}):地图无法据此编制。请更正。"
     en = "What {code!r} of the layer {layer} says does not hold ({reason}), so no map can be made of it. Correct it."
-
-
-class SquadStillNamed(JieguanError):
-    zh = "中队“{code}”还被 {rows} 引用,不能删除:那些地方会无人负责。请先把它们改派给别的中队。"
-    en = "The squad {code!r} is still named by {rows} and cannot be removed: nobody would be responsible there. Give those to others first."
 
 
 def record_of(row: Row) -> dict[str, Any]:
@@ -120,31 +113,3 @@ def _check(row: Row) -> None:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise RowRefused(layer=row.layer.value, code=row.code, reason=f"{type(error).__name__}: {error}"[:120]) from error
-
-
-# --- squads that rows name ---
-
-
-def squads_named(row: Row) -> set[str]:
-    """The squads a claim names."""
-    facts = row.facts if row.layer in CLAIM_LAYERS else {}
-    return {str(code) for code in (facts.get("squad"), facts.get("lead"), *facts.get("parties", ())) if code}
-
-
-def check_squads(edit: Edit, draft: Draft) -> None:
-    """Neither a squad removed that somebody names, nor one named that is not there. Raises SquadStillNamed, NoSuchSquad."""
-    rows = draft.rows.values()
-    if isinstance(edit, RemoveRow) and edit.layer == LayerName.SQUAD.value:
-        naming = sorted(f"{r.layer.value} {r.code}" for r in rows if r.until is None and edit.code in squads_named(r))
-        if naming:
-            raise SquadStillNamed(code=edit.code, rows=_few(naming))
-    if isinstance(edit, PutRow):
-        row = row_of(edit.row)
-        missing = squads_named(row) - {r.code for r in rows if r.layer is LayerName.SQUAD}
-        if missing:
-            raise NoSuchSquad(of=f"{row.layer.value} {row.code}", value=", ".join(sorted(missing)))
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    return ", ".join(names[:5]) + (f" … ({len(names)})" if len(names) > 5 else "")

@@ -14,7 +14,7 @@ import shapely
 
 from api.usecases.map_features import MapStore, NoSuchFeature, drawn, feature_id
 from api.usecases.map_places import Frame, areas_of, grid_of
-from api.usecases.map_rows import check_squads, record_of, row_told
+from api.usecases.map_rows import record_of, row_told
 from geodata.drafts import EditConflict, Working
 from geodata.edits import (
     CodeTaken,
@@ -180,7 +180,7 @@ def _added(of: MapStore, to: Target, working: Working, edits: Sequence[Edit]) ->
     What can be refused comes first; a row behind it is stopped only by somebody who wrote it in this very moment.
     """
     for edit in edits:
-        check_squads(edit, working.now)
+        edit.check(working.now)
     done: list[int] = []
     seen = working.revision
     try:

@@ -213,9 +213,9 @@ def test_an_import_that_cannot_be_meant_is_refused(run: Run, city: str, tmp_path
 
 def test_a_database_says_in_which_millimetres_its_first_map_is(run: Run, tmp_path: Path) -> None:
     url, files = str(tmp_path / "city.db"), ("--territories", grounds(tmp_path / "old.geojson"), "--duty", "a")
-    run("db", "init", url, "--work-crs", "EPSG:4526")  # eastings that begin with the number of their zone: 38,460,000 m
+    run("db", "init", url, "--work-crs", "EPSG:4548")  # the next zone, 117 E
     plan = run("map", "import", "--db", url, *files)
-    assert (plan["work_crs"], plan["issues"]) == ("EPSG:4526", [])
+    assert (plan["work_crs"], plan["issues"]) == ("EPSG:4548", [])
     assert run("map", "import", "--db", url, *files, "--work-crs", WORK_CRS, status=2)["error"] == "OtherWorkCrs"
 
 

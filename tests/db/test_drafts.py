@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import shapely
 
 from geodata import store
 from geodata.arcs import millimetres
+from geodata.db import tables as t
 from geodata.db.engine import Database
 from geodata.drafts import (
     Desk,
@@ -28,10 +30,11 @@ from geodata.drafts import (
     rows_changed,
     sides_of,
 )
-from geodata.edits import HandOver, Merge, MoveBorder, Split, rings_of
-from geodata.layer import content_hash
+from geodata.edits import HandOver, Merge, MoveBorder, PutRow, RemoveRow, Split, SquadStillNamed, rings_of, row_said
+from geodata.layer import LayerName, Row, content_hash
 from geodata.store import Signing, publish, version_of
 from geodata.topology_issue import Severity
+from routing.jurisdiction import NoSuchSquad
 from tests.db.worlds import SETTINGS, X, Y, city, placed
 
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -99,6 +102,48 @@ def test_an_edit_in_the_middle_goes_if_nothing_rests_on_it(desk: Desk) -> None:
 
 def cut(x: float) -> tuple[tuple[int, int], ...]:
     return ((round((X + x) * 1000), (Y - 9000) * 1000), (round((X + x) * 1000), (Y + 9000) * 1000))
+
+
+def test_squads_and_those_who_name_them_come_and_go_in_order(desk: Desk) -> None:
+    """Whichever way an edit comes in: added, left standing by an undo, carried to another base, or read again."""
+    new = Row(LayerName.SQUAD, "new", {**squad_facts("new"), "kind": "direct"})
+    gas = Row(LayerName.DIRECT, "gas", {"kind": "direct", "id": "direct:gas", "category": "x:gas", "squad": "new"})
+    draft = desk.begin("直属", "张", NOW)
+    with pytest.raises(NoSuchSquad, match="new"):
+        desk.add(draft.id, PutRow(row=row_said(gas)), "张", NOW)
+    for row in (new, gas):
+        draft = desk.add(draft.id, PutRow(row=row_said(row)), "张", NOW)
+    with pytest.raises(UndoneByOthers, match="2"):
+        desk.undo(draft.id, "张", NOW, seq=1)
+    with pytest.raises(SquadStillNamed, match="direct gas"):
+        desk.add(draft.id, RemoveRow(layer="squad", code="new"), "张", NOW)
+    hers = desk.begin("撤队", "李", NOW)
+    desk.add(hers.id, PutRow(row=row_said(replace(row_of_unit("u22"), facts={**row_of_unit("u22").facts, "squad": None}))), "李", NOW)
+    desk.add(hers.id, RemoveRow(layer="squad", code="su22"), "李", NOW)
+    draft = desk.add(draft.id, PutRow(row=row_said(replace(gas, facts={**gas.facts, "squad": "su22"}))), "张", NOW)
+    desk.sign(hers.id, "all", "局长", NOW, role="superior", document="3号")
+    desk.publish(hers.id, "李", "撤队", lambda: NOW + DAY)
+    _, dropped = desk.rebase(draft.id, "张", NOW + DAY)
+    assert [(seq, type(why)) for seq, why in dropped] == [(3, NoSuchSquad)]
+
+
+def squad_facts(code: str) -> dict[str, Any]:
+    return {"code": code, "name": "", "kind": "territorial", "duty": False, "township": None, "phone": "", "office": None}
+
+
+def row_of_unit(code: str) -> Row:
+    return next(r for r in BASE.rows if r.code == code)
+
+
+def test_a_log_written_before_the_rule_is_still_read(desk: Desk) -> None:
+    draft = desk.begin("旧", "张", NOW)
+    gas = Row(LayerName.DIRECT, "gas", {"kind": "direct", "id": "direct:gas", "category": "x:gas", "squad": "nobody"})
+    with desk.db.writing() as session:
+        session.add(t.DraftEdit(draft_id=draft.id, seq=1, author="张", at=NOW, kind="put_row", args={"row": row_said(gas)}))
+        row = session.get(t.Draft, draft.id)
+        assert row is not None
+        row.revision = 1
+    assert Desk(desk.db).open(draft.id).now.rows[gas.key].facts["squad"] == "nobody"
 
 
 def test_two_planners_on_one_draft_lose_nothing(desk: Desk) -> None:

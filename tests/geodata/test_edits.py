@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from geodata.edits import (
     ReplaceGround,
     SelfCrossing,
     Split,
+    SquadStillNamed,
     UnknownEdit,
     WouldEmpty,
     WouldOpen,
@@ -54,10 +56,11 @@ from geodata.edits import (
     replayed,
     rings_of,
     row_said,
+    taken,
 )
 from geodata.layer import LayerName, Row, content_hash, on_grid
 from routing.errors import JieguanError
-from routing.jurisdiction import Settings
+from routing.jurisdiction import NoSuchSquad, Settings
 from tests.oracle import redrawn
 
 SIDE = 1000.0
@@ -378,6 +381,45 @@ def test_rows_without_borders_are_written_and_removed() -> None:
     renamed = made(PutRow(row={**row_said(BASE.row("township", "u00")), "name": "新城街道"}))  # type: ignore[arg-type]
     assert renamed.row("township", "u00").name == "新城街道"  # type: ignore[union-attr]
     assert ground(renamed, "u00").equals(ground(BASE, "u00"))
+
+
+def squad(code: str) -> Row:
+    said = {"code": code, "name": "", "kind": "territorial", "duty": False, "township": None, "phone": "", "office": None}
+    return Row(LayerName.SQUAD, code, said)
+
+
+def claims(code: str) -> list[Row]:
+    """One row of each layer that names a squad, in each way there is."""
+    zone = on_grid(shapely.box(0, 0, 10, 10))
+    ended = datetime(2020, 1, 1, tzinfo=UTC)
+    return [
+        Row(LayerName.TERRITORY, "t", {"kind": "territory", "id": "t", "squad": code, "priority": 0}, zone, until=ended),
+        Row(LayerName.TOWNSHIP, "w", {"kind": "township", "id": "w", "code": "w", "squad": code}, zone, until=ended),
+        Row(LayerName.AGREEMENT, "a", {"kind": "agreement", "id": "a", "parties": ["z", code], "lead": "z", "rule": "whole"}),
+        Row(LayerName.DESIGNATION, "d", {"kind": "designation", "id": "d", "squad": code}, zone),
+        Row(LayerName.DIRECT, "gas", {"kind": "direct", "id": "direct:gas", "category": "gas", "squad": code}),
+    ]
+
+
+@pytest.mark.parametrize("row", claims("s"), ids=lambda r: r.layer.value)
+def test_a_squad_is_there_as_long_as_anybody_names_it(row: Row) -> None:
+    with pytest.raises(NoSuchSquad) as unknown:
+        taken(BASE, PutRow(row=row_said(row)), Indexes(BASE))
+    assert unknown.value.facts["of"] == f"{row.layer.value} {row.code}"
+    assert "s" in str(unknown.value.facts["value"]).split(", ")
+    with_squads = drafted([*BASE.features(), squad("s"), squad("z"), row])
+    with pytest.raises(SquadStillNamed, match=f"{row.layer.value} {row.code}"):
+        taken(with_squads, RemoveRow(layer="squad", code="s"), Indexes(with_squads))
+    without = drafted([*BASE.features(), squad("s"), squad("z")])
+    PutRow(row=row_said(row)).check(without)
+    assert ("squad", "s", "") not in taken(without, RemoveRow(layer="squad", code="s"), Indexes(without)).rows
+
+
+def test_what_was_taken_before_there_was_a_rule_can_be_read_for_ever() -> None:
+    edit = PutRow(row=row_said(claims("nobody")[-1]))
+    assert replayed(BASE, [edit]).rows[("direct", "gas", "")].facts["squad"] == "nobody"
+    _, held, refused = rebased(BASE, [edit])
+    assert (held, [type(r.why) for r in refused]) == ((), [NoSuchSquad])
 
 
 BAD: list[tuple[Edit, type[JieguanError]]] = [

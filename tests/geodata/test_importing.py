@@ -24,15 +24,16 @@ from api.usecases.layers_inout import (
     publish_plan,
 )
 from geodata import store
-from geodata.build import MapFiles
+from geodata.build import MapFiles, gather
 from geodata.claims import ClaimTwice
 from geodata.crs import NoCrs, NotDegrees, UnknownDatum, geometries_from_work, parse_crs, system
 from geodata.db import Database, open_database, tables
 from geodata.db.schema import initialise
 from geodata.drafts import Desk
+from geodata.edits import drafted
 from geodata.exporting import About, export
 from geodata.importing import NOTHING_STATED, Base, OtherWorkCrs, Provenance, changes, issues_of, merged, read_map
-from geodata.layer import LayerName, Row, checked, content_hash, in_metres, on_grid
+from geodata.layer import LayerName, Row, checked, content_hash, in_metres, on_grid, rows_of
 from geodata.topology_issue import Severity
 from routing.errors import JieguanError
 from routing.jurisdiction import Settings
@@ -109,6 +110,9 @@ def test_several_features_are_one_row_and_dated_rows_keep_their_plain_code(tmp_p
         ("A", None, None), ("B", None, "2025-12-31T16:00:00+00:00"), ("B", "2025-12-31T16:00:00+00:00", None),
     ]  # fmt: skip
     assert len(shapely.get_parts(rows[0].ground)) == 2
+    made = rows_of(gather(MapFiles(territories=spec)))  # as whoever makes rows of files without importing them has them
+    assert [r.code for r in made if r.layer is LayerName.TERRITORY] == ["A", "B", "B"]
+    assert drafted(made).coverages["territory"].codes() == ["A", "B"]
 
 
 def test_two_claims_of_one_squad_that_go_on_at_once_keep_their_own_names(tmp_path: Path) -> None:

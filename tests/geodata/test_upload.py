@@ -841,12 +841,19 @@ def test_a_change_too_slight_to_be_one_is_said_not_lost() -> None:
     assert outcome(drawn(reshaped("u11", lambda g: g | box(1500, 1900, 1500.001, 2100))))[1] == [("u11", "-", "TooSlight")]
 
 
+def test_a_new_squad_may_come_in_one_file_with_who_names_it() -> None:
+    new = Row(LayerName.SQUAD, "new", {**BY_CODE["su00"].facts, "code": "new", "duty": False})
+    gas = Row(LayerName.DIRECT, "gas", {**blank_facts(LayerName.DIRECT, "gas"), "category": "x:gas", "squad": "new"})
+    assert outcome(drawn(new, gas))[1] == [("new", "put_row", "ok"), ("gas", "put_row", "ok")]
+    assert outcome(drawn(gas))[1] == [("gas", "put_row", "NoSuchSquad")]
+
+
 def test_rows_are_written_and_removed() -> None:
     zone = Row(LayerName.NOT_SERVED, "铁路", blank_facts(LayerName.NOT_SERVED, "铁路") | {"authority": "铁路"}, on_grid(box(0, 0, 50, 50)))
     moved = replace(BY_CODE["u00"], facts={**BY_CODE["u00"].facts, "squad": "su22"}, name="改名")
     draft, told, outcomes = outcome(drawn(zone, moved, without=("su01", "su00")))
     assert told == [
-        ("铁路", "put_row", "ok"), ("u00", "put_row", "ok"), ("su00", "remove_row", "ok"), ("su01", "-", "StillNamed"),
+        ("铁路", "put_row", "ok"), ("u00", "put_row", "ok"), ("su00", "remove_row", "ok"), ("su01", "remove_row", "SquadStillNamed"),
     ]  # fmt: skip
     row = draft.row("township", "u00")
     assert row is not None
