@@ -129,7 +129,7 @@ def test_g6_every_answer_beside_publications_is_wholly_of_one_version(new_url: N
     hold_g6(new_url(initialised=True), 8)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_g6_in_full_size(new_url: NewUrl) -> None:
     hold_g6(new_url(initialised=True), 200)
 
@@ -187,7 +187,7 @@ def test_g7_of_two_who_publish_at_once_one_wins_and_the_other_learns_what_change
     hold_g7(new_url(initialised=True), 6)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_g7_in_full_size(new_url: NewUrl) -> None:
     hold_g7(new_url(initialised=True), 300)
 
@@ -351,7 +351,7 @@ def test_g8_exactly_one_squad_and_the_same_from_either_database_and_by_brute_for
     hold_g8(new_url(initialised=True), world, 10_000)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("world", WORLDS, ids=lambda f: f.__name__)
 def test_g8_in_full_size(new_url: NewUrl, world: Any) -> None:
     hold_g8(new_url(initialised=True), world, 1_000_000)

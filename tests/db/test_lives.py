@@ -208,6 +208,6 @@ def test_one_version_in_force_whatever_is_done(machine: type[Lives]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=14, deadline=None))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_one_version_in_force_whatever_is_done_for_long(machine: type[Lives]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))

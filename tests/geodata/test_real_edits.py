@@ -105,8 +105,9 @@ def run(rows: tuple[Row, ...], settings: Settings, layer: str, count: int, agree
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n == "shenzhen streets" else pytest.mark.full) for n in LAYERS]
+)
 def test_two_hundred_edits_of_a_real_layer(data_dir: Path, name: str) -> None:
     print(f"\n{name}:", run(*rows_in(data_dir, name), EDITS, AGREE, PROVE))
 

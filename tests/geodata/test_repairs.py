@@ -294,7 +294,7 @@ def real(data_dir: Path, name: str) -> tuple[Draft, dict[str, Checks]]:
     return draft, checked(draft)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", DIRTY)
 def test_each_repair_of_a_real_layer_holds_by_itself(data_dir: Path, name: str) -> None:
     draft, checks = real(data_dir, name)
@@ -304,7 +304,7 @@ def test_each_repair_of_a_real_layer_holds_by_itself(data_dir: Path, name: str) 
         holds(draft, checks, repair)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", DIRTY)
 def test_a_real_layer_is_mended_by_all_its_repairs(data_dir: Path, name: str) -> None:
     draft, checks = real(data_dir, name)

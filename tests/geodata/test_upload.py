@@ -966,7 +966,7 @@ def test_g18_no_mutated_file_breaks_the_fence(tmp_path: Path, parts: Parts, name
     fuzz(tmp_path, parts, name, lambda tries: tries == 2)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", FUZZED)
 def test_g18_for_a_while(tmp_path: Path, parts: Parts, name: str) -> None:
     """JIEGUAN_FUZZ_S seconds each, 30."""

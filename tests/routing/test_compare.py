@@ -455,7 +455,7 @@ def test_group_numbers_of_two_maps_differ_and_names_do_not() -> None:
 # ---- New York -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_moved_precincts_of_new_york(data_dir: Path) -> None:
     """Every lot, and points around vertices: eight borders moved in turn."""
     gathered = gather(MapFiles(territories=f"{data_dir}/nyc/polygons_core.gpkg::police_precinct"))
