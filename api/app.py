@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems, settings
-from api.routers import health, map_drafts, map_repairs, map_route, map_versions, ogc, ogc_writing
+from api.routers import health, map_defects, map_drafts, map_repairs, map_route, map_versions, ogc, ogc_writing
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
 from api.usecases.map_features import MapStore, Shelves
@@ -30,7 +30,7 @@ from geodata.drafts import Desk
 from geodata.store import Maps
 
 ROUTERS = (
-    health.router, map_versions.router, map_drafts.router, map_repairs.router, map_route.router,
+    health.router, map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
 )  # fmt: skip
 ABOUT = "每个地点、类别与时刻恰有一个负责中队。/ Every place, category and instant has exactly one responsible squad."

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from api import security
 from api.schemas import strict
 from api.usecases import map_features, map_places, map_repairs, map_writes
-from geodata import drafts, edits, repairs, store
+from geodata import drafts, edits, ledger, repairs, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
 from routing.errors import JieguanError, Lang
@@ -50,6 +50,9 @@ STATUS: Mapping[type[JieguanError], int] = {
     repairs.FindingStays: 409,
     repairs.MakesFinding: 409,
     repairs.TouchesOthers: 409,
+    ledger.UnknownDefect: 404,
+    ledger.DefectClosed: 409,
+    ledger.DefectStands: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
     engine.WriterBusy: 503,
