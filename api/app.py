@@ -27,7 +27,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from api import problems, settings
-from api.routers import files, health, jobs, map_drafts, map_repairs, map_route, map_versions, ogc, ogc_writing
+from api.routers import (
+    files,
+    health,
+    jobs,
+    map_defects,
+    map_drafts,
+    map_repairs,
+    map_route,
+    map_versions,
+    ogc,
+    ogc_writing,
+)
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
 from api.usecases.histories import Histories
@@ -41,7 +52,8 @@ from geodata.store import Maps
 from routing.errors import JieguanError
 
 ROUTERS = (
-    health.router, map_versions.router, map_drafts.router, map_repairs.router, map_route.router, files.router, jobs.router, jobs.files,
+    health.router, map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
+    jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(?P<uploads>uploads)|histories)$")

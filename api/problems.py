@@ -22,7 +22,7 @@ from api import receiving, security
 from api.schemas import strict
 from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes
 from api.usecases.route_file import PointFile
-from geodata import child, drafts, edits, repairs, store
+from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
 from geodata.written import CannotWrite
@@ -54,6 +54,9 @@ STATUS: Mapping[type[JieguanError], int] = {
     repairs.FindingStays: 409,
     repairs.MakesFinding: 409,
     repairs.TouchesOthers: 409,
+    ledger.UnknownDefect: 404,
+    ledger.DefectClosed: 409,
+    ledger.DefectStands: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
     jobs.OneProcess: 501,

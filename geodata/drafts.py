@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -29,7 +29,7 @@ from geodata.edits import Draft, Edit, Indexes, Touch, drafted, edit_of, rebased
 from geodata.layer import LayerName, Row
 from geodata.store import InForce, Signing, Version
 from geodata.topology_issue import Issue, Severity
-from routing.errors import JieguanError
+from routing.errors import JieguanError, Worded
 from routing.jurisdiction import Settings
 
 OPEN, PUBLISHED, ABANDONED = "open", "published", "abandoned"
@@ -90,9 +90,13 @@ class NoDocument(JieguanError):
     en = "A superior's decision names its document, or nobody can later say on what it rests. Fill in `document`."
 
 
-class NoReason(JieguanError):
+class NoReason(Worded):
     zh = "{what}须写明理由(reason)与姓名(by)。请补填。"
     en = "{what} needs a reason and a name. Fill in `reason` and `by`."
+    worded = "what"
+    words: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "waiver": ("接受警告", "Accepting a warning"), "closing": ("缺陷结案", "Closing a defect"),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

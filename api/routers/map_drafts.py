@@ -15,6 +15,7 @@ from api.routers.map_versions import Crs, Limit, Offset
 from api.routers.pages import collection_answer
 from api.schemas import map_drafts as sent
 from api.security import Writer
+from api.usecases import map_defects
 from api.usecases import map_drafts as use
 from api.usecases.map_drafts import By
 from api.usecases.map_features import Asked, layer_named, page, shelf_of_draft
@@ -122,14 +123,9 @@ def waive(of: Of, draft: str, body: sent.NewWaiver, person: Writer) -> list[dict
 
 
 @router.post("/drafts/{draft}/defects", status_code=201, summary="Enter a finding in the ledger of defects")
-def enter_defect(of: Of, draft: str, body: sent.NewDefect, person: Writer) -> list[dict[str, Any]]:
+def enter_defect(of: Of, draft: str, body: sent.NewDefect, person: Writer, lang: In) -> list[dict[str, Any]]:
     use.enter_defect(of, By(draft, person), body.finding, body.squad, body.due, body.document)
-    return use.defects(of)
-
-
-@router.get("/defects", summary="The ledger of defects that stay open")
-def defects(of: Of) -> list[dict[str, Any]]:
-    return use.defects(of)
+    return map_defects.defects(of, lang)
 
 
 @router.get("/drafts/{draft}/signatures", summary="Who signed which revision for whom")

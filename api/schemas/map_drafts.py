@@ -193,6 +193,13 @@ class NewDefect(Strict):
     document: Line = ""
 
 
+class NewClosing(Strict):
+    """`document`: the paper by which it was settled, if there is one."""
+
+    reason: Annotated[Text, Field(min_length=1, examples=["空白已划归一中队,见 2026 年第 7 次发布"])]
+    document: Line = ""
+
+
 class NewSignature(Seen):
     """`side`: for whom; a superior signs for all, with a document."""
 

@@ -39,6 +39,7 @@ from geodata.history import CaseColumns, Read, read_history
 from geodata.intake import Format, Limits, digest, sniff
 from geodata.times import read_instant, zone_named
 from geodata.written import replace_file
+from routing.again import History
 from routing.errors import JieguanError
 from routing.jurisdiction import JurisdictionMap
 
@@ -280,6 +281,14 @@ def _tried(table: Table, source: PointFile, on: JurisdictionMap) -> Read:
     at = None if source.at is None else read_instant(source.at, zone, "--at")
     columns = CaseColumns(zone, source.category_field, source.at_field, at, source.found_by_field, source.case_field)
     return read_history(table, where, work, bounds_of(on), columns)
+
+
+def cases(kept: Kept, on: JurisdictionMap) -> History:
+    """The past cases as arrays, in the metres of a map. Raises what the readers raise."""
+    try:
+        return _tried(read_table(kept.source.points), kept.source, on).history
+    except JieguanError as error:
+        raise called(error, kept.source.points, kept.name) from None
 
 
 def _seal(source: PointFile, recorded: str | None) -> str:

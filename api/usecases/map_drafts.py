@@ -214,7 +214,7 @@ def findings(of: MapStore, id_: str, lang: Lang) -> list[dict[str, Any]]:
             by = waived.get(issue.id)
             accepted = None if by is None else {"by": by.by, "reason": by.reason, "at": by.at.isoformat()}
             status = {"blocking": issue.id in blocking, "waived": accepted, "in_ledger": issue.id in carried}
-            out.append({"layer": layer, **issue_told(issue, working, lang), **status})
+            out.append({"layer": layer, **issue_told(issue, working.settings.work_crs, lang), **status})
     return out
 
 
@@ -235,7 +235,7 @@ def comments(of: MapStore, id_: str) -> list[dict[str, Any]]:
         rows = list(session.scalars(sa.select(t.DraftComment).where(t.DraftComment.draft_id == id_).order_by(t.DraftComment.id)))
     places = [None if r.place is None else (float(r.place["x"]), float(r.place["y"])) for r in rows]
     return [
-        {"author": r.author, "at": r.at.isoformat(), "text": r.text, "place": place_told(p, working)}
+        {"author": r.author, "at": r.at.isoformat(), "text": r.text, "place": place_told(p, working.settings.work_crs)}
         for r, p in zip(rows, places, strict=True)
     ]
 
@@ -264,20 +264,6 @@ def waivers(of: MapStore, id_: str) -> list[dict[str, Any]]:
         ]
 
 
-def defects(of: MapStore) -> list[dict[str, Any]]:
-    """The ledger: what stays open, who keeps the ground meanwhile, who sees to it, until when."""
-    with of.db.reading() as session:
-        rows = session.scalars(sa.select(t.Defect).order_by(t.Defect.closed_at.is_not(None), t.Defect.opened_at, t.Defect.key))
-        return [
-            {
-                "key": d.key, "kind": d.kind, "default_squad": d.default_squad, "owner": d.owner,
-                "due": None if d.due is None else d.due.isoformat(), "document": d.document or "",
-                "opened_at": d.opened_at.isoformat(), "closed_at": None if d.closed_at is None else d.closed_at.isoformat(),
-            }
-            for d in rows
-        ]  # fmt: skip
-
-
 # --- small parts ---
 
 
@@ -302,19 +288,18 @@ def _finding(working: Working, id_: str) -> Issue:
     return found
 
 
-def issue_told(issue: Issue, working: Working, lang: Lang) -> dict[str, Any]:
+def issue_told(issue: Issue, work_crs: str, lang: Lang) -> dict[str, Any]:
     """A finding as plain values, its sentence in one language."""
     return {
         "id": issue.id, "code": issue.code, "severity": issue.severity.value, "features": list(issue.features),
-        "place": place_told(issue.place, working), "area_m2": issue.area_m2, "width_m": issue.width_m,
+        "place": place_told(issue.place, work_crs), "area_m2": issue.area_m2, "width_m": issue.width_m,
         "text": issue.text(lang),
     }  # fmt: skip
 
 
-def place_told(place: tuple[float, float] | None, working: Working) -> dict[str, float] | None:
+def place_told(place: tuple[float, float] | None, work_crs: str) -> dict[str, float] | None:
     """A place in metres, and in longitude and latitude."""
     if place is None:
         return None
-    work_crs = working.settings.work_crs
     lon, lat = from_work(np.array([place[0]]), np.array([place[1]]), plain_frame(False, work_crs).system, parse_crs(work_crs))
     return {"x": place[0], "y": place[1], "lon": round(float(lon[0]), 9), "lat": round(float(lat[0]), 9)}

@@ -27,6 +27,7 @@ from geodata.db.engine import Database
 from geodata.drafts import Desk, Working
 from geodata.edits import Draft
 from geodata.layer import LayerName, Row, on_grid
+from geodata.ledger import Standings
 from geodata.store import InForce, Maps
 from routing.errors import JieguanError
 
@@ -115,6 +116,7 @@ class MapStore:
     maps: Maps
     shelves: Shelves
     now: Callable[[], datetime]
+    standings: Standings = field(default_factory=Standings)
 
 
 def layer_named(value: str) -> LayerName:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from api.usecases import map_drafts, practice, whatif
-from api.usecases.histories import Histories, Kept, UnknownHistory, called, put_aside, take_in
+from api.usecases.histories import Histories, Kept, UnknownHistory, called, cases, put_aside, take_in
 from api.usecases.jobs import Job, Jobs, Result, part
 from api.usecases.map_drafts import By
 from api.usecases.map_features import MapStore, in_force
@@ -33,6 +33,7 @@ from geodata.drafts import check_open
 from geodata.edits import CodeTaken, Edit, PutRow, row_said
 from geodata.layer import LayerName
 from geodata.practice_places import Place
+from routing.again import History
 from routing.errors import JieguanError
 from routing.jurisdiction import JurisdictionMap
 from routing.model import Agreement, Step
@@ -142,6 +143,12 @@ def forget_history(at: Studies, name: str) -> None:
 
 
 # --- what-if ---
+
+
+def cases_of(at: Studies, history: str) -> History:
+    """The past cases of a history. Raises UnknownHistory, NothingInForce, and what the readers raise."""
+    kept = at.histories.find(history)
+    return cases(kept, _map(at.of)[1])
 
 
 def what_if(at: Studies, by: By, history: str, how: How) -> Job:

@@ -199,7 +199,7 @@ def _names(working: Working, layer: str) -> dict[str, str]:
 
 
 def _left_told(layer: str, left: Left, working: Working, lang: Lang) -> dict[str, Any]:
-    said = issue_told(left.issue, working, lang)
+    said = issue_told(left.issue, working.settings.work_crs, lang)
     return {"layer": layer, "finding": said["id"], **said, "why": left.why.value, "who": list(left.who), "reason": left.text(lang)}
 
 
@@ -211,7 +211,7 @@ def _repair_told(one: Repair, working: Working, lang: Lang, frame: Frame) -> dic
     window = (x0 - room, y0 - room, x1 + room, y1 + room)
     grounds = {c: millimetres(g) for c, g in working.checks[one.layer].grounds.items() if _meets(g, window)}
     changed = told([one.piece], frame, work_crs)[0]
-    finding = issue_told(one.issue, working, lang)
+    finding = issue_told(one.issue, work_crs, lang)
     return {
         "finding": one.finding, "layer": one.layer, "kind": one.kind.value, "severity": finding["severity"],
         "gains": one.gains, "loses": one.loses, "area_m2": one.area_m2, "width_m": one.issue.width_m, "place": finding["place"],

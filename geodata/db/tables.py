@@ -18,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from geodata.db.both import Both, Json, PlainText, UtcDateTime, forbid, no_insert, no_overlap, violated
 from geodata.db.shape import LONLAT, Shape
 
-REVISIONS = ("map_store",)
+REVISIONS = ("map_store", "defect_closing")
 """Every schema there has been, oldest first; the last is the one these models state."""
 
 FORMAT = 1
@@ -245,6 +245,19 @@ class Defect(Base):
     closed_at: Mapped[datetime | None]
 
 
+class DefectClosing(Base):
+    """Who closed a defect, and on what grounds; never altered. One that is entered again may be closed again."""
+
+    __tablename__ = "defect_closing"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(ForeignKey("defect.key"), index=True)
+    at: Mapped[datetime]
+    by: Mapped[str]
+    reason: Mapped[str]
+    document: Mapped[str | None]
+
+
 TABLES: tuple[type[Base], ...] = (
     Installation,
     Feature,
@@ -258,6 +271,7 @@ TABLES: tuple[type[Base], ...] = (
     DraftComment,
     Waiver,
     Defect,
+    DefectClosing,
 )
 """In an order in which every row comes after those it refers to."""
 
@@ -283,6 +297,7 @@ INVARIANTS: tuple[Both, ...] = (
     forbid(Publication.table(), "publication_frozen", "UPDATE", "DELETE", unless=_CLOSING),
     no_overlap(Publication.table(), "one_in_force", "valid_from", "valid_to"),
     forbid(DraftEdit.table(), "draft_edit_append_only", "UPDATE", "DELETE"),
+    forbid(DefectClosing.table(), "defect_closing_append_only", "UPDATE", "DELETE"),
 )
 
 

@@ -17,6 +17,7 @@ from geodata.db.shape import to_column
 from geodata.db.tables import (
     Compiled,
     Defect,
+    DefectClosing,
     Draft,
     DraftComment,
     DraftEdit,
@@ -132,6 +133,8 @@ def fill(session: Session) -> str:
     session.add(DraftComment(draft_id="d1", author="b", at=NOON, text="整体"))
     session.add(Waiver(draft_id="d1", finding="sliver:12", by="c", reason="已知", at=NOON))
     session.add(Defect(key="gap:1", kind="gap", default_squad="00", opened_at=NOON))
+    session.flush()
+    session.add(DefectClosing(key="gap:1", at=NOON + DAY, by="c", reason="已改画"))
     session.flush()
     return row.hash
 

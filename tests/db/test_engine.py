@@ -36,7 +36,7 @@ from geodata.db.engine import (
     parse_url,
 )
 from geodata.db.schema import initialise
-from geodata.db.tables import Defect, Draft, Feature
+from geodata.db.tables import REVISIONS, Defect, Draft, Feature
 from tests.db.conftest import a_database
 from tests.db.contents import NOON, add_to_revision, feature
 
@@ -393,7 +393,7 @@ def test_a_newer_schema_is_refused(url: str) -> None:
 
 
 def test_an_older_schema_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodata.db.engine.REVISIONS", ("map_store", "next"))
+    monkeypatch.setattr("geodata.db.engine.REVISIONS", (*REVISIONS, "next"))
     with pytest.raises(SchemaOlder, match="jieguan db upgrade"):
         open_database(url)
 

@@ -12,15 +12,16 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 from geodata.crs import FarFromOrigin, UnitsNotMetres, UnknownCrs
 from geodata.db import Database, open_database
-from geodata.db.engine import CannotOpenDatabase, NotInitialised, SchemaNewer, attach
+from geodata.db.engine import CannotOpenDatabase, NotInitialised, SchemaNewer, SchemaOlder, attach
 from geodata.db.schema import CannotUpgrade, OtherInstallation, alembic_config, initialise, schema_of, upgrade
-from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, Installation
+from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, DefectClosing, Installation
 from routing.errors import JieguanError
 from tests.db.conftest import a_database
-from tests.db.contents import fill
+from tests.db.contents import NOON, fill
 
 NAMES = tuple(model.__tablename__ for model in TABLES)
 
@@ -113,6 +114,24 @@ def test_upgrade_restores_what_is_behind(url: str) -> None:
     with attach(url) as db, db.reading() as session:
         catalogue = "pg_trigger WHERE tgname" if db.kind == "postgresql" else "sqlite_master WHERE name"
         assert session.scalar(sa.text(f"SELECT count(*) FROM {catalogue} = '{name}'")) == 1
+
+
+def test_a_database_of_the_first_schema_is_brought_up_with_its_content(url: str) -> None:
+    with open_database(url) as db, db.writing() as session:
+        fill(session)
+    with attach(url) as db, db.writing() as session:
+        session.execute(sa.text("DROP TABLE defect_closing"))
+        session.execute(sa.text("UPDATE alembic_version SET version_num = 'map_store'"))
+    with pytest.raises(SchemaOlder, match="map_store"):
+        open_database(url)
+    assert upgrade(url).found == "map_store"
+    with open_database(url) as db:
+        assert schema_of(db).current
+        with db.writing() as session:
+            assert session.scalar(sa.text("SELECT count(*) FROM defect")) == 1
+            session.add(DefectClosing(key="gap:1", at=NOON, by="c", reason="x"))
+        with pytest.raises(IntegrityError), db.writing() as session:
+            session.execute(sa.text("DELETE FROM defect_closing"))
 
 
 def test_upgrade_refuses_what_it_does_not_know(url: str, new_url: Callable[..., str], kind: str) -> None:
