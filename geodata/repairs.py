@@ -338,9 +338,9 @@ def strip_between(grounds: Mapping[str, Any], one: str, other: str) -> Any:
 
 
 def _length(shape: Any) -> float:
-    """The longer side of the box around a shape, however turned."""
+    """The longer side of the box around a shape, however turned; 0 of what is empty or a point."""
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shape))
-    return float(np.hypot(*np.diff(corners, axis=0).T).max())
+    return float(np.hypot(*np.diff(corners, axis=0).T).max(initial=0.0))
 
 
 def _meets(ground: Any, window: tuple[float, float, float, float]) -> bool:
