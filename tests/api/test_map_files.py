@@ -88,9 +88,9 @@ def test_an_exported_copy_edited_elsewhere_comes_back_as_edits(zhang: Person, ba
     told = sent(zhang, draft, path.read_bytes(), name="copy.gpkg", apply=True)
     assert (told["applied"], told["revision"]) == ([1], 1)
     (refused,) = (c for c in told["changes"] if not c["accepted"])
-    assert refused["reason"]["error"] == "StillNamed"
+    assert refused["reason"]["error"] == "SquadStillNamed"
     assert CHINESE.search(refused["reason"]["zh"])
-    assert "squad 'su11' is gone" in refused["reason"]["en"]
+    assert "squad 'su11' is still named by township u11" in refused["reason"]["en"]
     (entry,) = zhang.get(f"/api/v1/drafts/{draft}")["log"]
     assert (entry["author"], entry["kind"], entry["note"].split(" sha256:")[0]) == ("张三", "put_row", "copy.gpkg")
     squads = {f["id"]: f["properties"] for f in zhang.get(f"/api/v1/drafts/{draft}/layers/squad")["features"]}
