@@ -27,7 +27,7 @@ from geodata.proposal import Limits, Proposal, propose, write_proposal
 from geodata.times import read_instant, zone_named
 from geodata.topology import STANDING_M
 from geodata.written import replace_file
-from routing.errors import JieguanError
+from routing.errors import JieguanError, told_in
 from routing.explain import Explanation, compass, explain
 from routing.ground.verify import load, verify
 from routing.jurisdiction import JurisdictionMap
@@ -240,7 +240,7 @@ def main(argv: list[str] | None = None) -> None:
         command(args=words, prog_name="jieguan")
     except JieguanError as error:
         if "--json" in words:
-            facts = {k: str(v) for k, v in error.facts.items()}
+            facts = {k: str(told_in(v, lang_now())) for k, v in error.facts.items()}
             print_json({"error": type(error).__name__, "text": error.text(lang_now()), "facts": facts})
         err.print(say("error", text=error.text(lang_now())), highlight=False, markup=False)
         sys.exit(1 if isinstance(error, FORBIDDING) else 2)

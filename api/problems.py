@@ -26,7 +26,7 @@ from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.arcs import UnknownArc
 from geodata.db import engine
 from geodata.written import CannotWrite
-from routing.errors import JieguanError, Lang
+from routing.errors import JieguanError, Lang, told_in
 
 STATUS: Mapping[type[JieguanError], int] = {
     security.Refused: 403,
@@ -161,7 +161,7 @@ def status_of(error: JieguanError) -> int:
 
 def told(error: JieguanError, lang: Lang) -> dict[str, Any]:
     """An error as the members of a problem."""
-    facts = as_parameters({k: _json(v) for k, v in error.facts.items()})
+    facts = as_parameters({k: _json(told_in(v, lang)) for k, v in error.facts.items()})
     return {"type": f"urn:jieguan:problem:{type(error).__name__}", "detail": as_parameters(error.text(lang)), "facts": facts}
 
 

@@ -190,8 +190,8 @@ def _once(notes: list[Note]) -> tuple[Note, ...]:
     return tuple(note for i, note in enumerate(notes) if note not in notes[:i])
 
 
-def _told(findings: Iterable[Finding]) -> str:
-    return " ".join(f.text("en") for f in list(findings)[:3])
+def _told(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(findings)[:3]
 
 
 def _with_inherited(grounds: Sourced[Territory] | None, townships: Sourced[Township]) -> Sourced[Territory] | None:

@@ -234,7 +234,7 @@ class Desk:
             _, _, refused = rebased(working.base, [e for _, e in rest])
             if refused:
                 others = ", ".join(str(rest[r.number][0]) for r in refused)
-                raise UndoneByOthers(seq=which, others=others, why=refused[0].why.text("en"))
+                raise UndoneByOthers(seq=which, others=others, why=refused[0].why)
             return "undo", {"seq": which}
 
         return self._write(draft, step, author, now)
@@ -347,7 +347,7 @@ class Desk:
             signatures = [s for s in session.scalars(query) if s.revision == working.revision]
         blocking = open_findings(working, carried | waived)
         if blocking:
-            raise OpenFindings(count=len(blocking), first=blocking[0].text("en"))
+            raise OpenFindings(count=len(blocking), first=blocking[0])
         needed = sides_of(working)
         over = any(s.role == SUPERIOR for s in signatures)
         missing = sorted(needed - {s.side for s in signatures})

@@ -42,16 +42,8 @@ class FindingStays(JieguanError):
 
 
 class MakesFinding(JieguanError):
-    """`made`: the sentence about the new finding, in both languages."""
-
     zh = "按建议改正“{finding}”会带来新的问题,未采用:{made} 请人工改画。"
     en = "Repairing {finding!r} in this way would make another finding, so it was not done: {made} Draw it by hand."
-
-    def text(self, lang: Lang) -> str:
-        """The sentence in one language."""
-        made = self.facts["made"]
-        assert isinstance(made, Mapping)
-        return (self.zh if lang == "zh-CN" else self.en).format(**{**self.facts, "made": made[lang]})
 
 
 class TouchesOthers(JieguanError):
@@ -195,7 +187,7 @@ def tried(draft: Draft, checks: Mapping[str, Checks], repair: Repair, at: Indexe
     for issue in now.issues:
         was = before.get(_key(issue))
         if was is None or _size(issue) > was * 1.001 + 1e-6:
-            raise MakesFinding(finding=repair.finding, made={"zh-CN": issue.text("zh-CN"), "en": issue.text("en")}, id=issue.id)
+            raise MakesFinding(finding=repair.finding, made=issue)
     others = sorted(c for c in _differing(checks[repair.layer], now) if c not in repair.concerns)
     if others:
         raise TouchesOthers(finding=repair.finding, who=", ".join(others))

@@ -146,7 +146,7 @@ def version_of(rows: Iterable[Row], settings: Settings, progress: Progress = sil
     proof = loaded(data)
     findings = verify(proof, list(_sources(grounds, default_extent(grounds) if extent is None else extent)))
     if findings:
-        raise MapRefused(path=made.version, findings=" ".join(f.text("en") for f in findings[:3]))
+        raise MapRefused(path=made.version, findings=tuple(findings[:3]))
     said = {
         "seal": certificate.seal_of(proof.entries).hex(),
         "extent_area2": [plate["extent_area2"] for plate in proof.manifest["plates"]],
@@ -398,7 +398,7 @@ def opened(data: bytes) -> JurisdictionMap:
     compiled = loaded(data)
     findings = verify(compiled)
     if findings:
-        raise MapRefused(path="(database)", findings=" ".join(f.text("en") for f in findings[:3]))
+        raise MapRefused(path="(database)", findings=tuple(findings[:3]))
     return certificate.opened(compiled.entries)
 
 

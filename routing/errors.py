@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 Lang = Literal["zh-CN", "en"]
+
+
+@runtime_checkable
+class Says(Protocol):
+    """A finding, a note, another error: what has a sentence in each language."""
+
+    def text(self, lang: Lang) -> str:
+        """The sentence in one language."""
+
+
+def told_in(fact: object, lang: Lang) -> object:
+    """A fact as a reader of that language is told it: what has a sentence by its sentence, several by theirs."""
+    if isinstance(fact, Says):
+        return fact.text(lang)
+    if isinstance(fact, tuple) and fact and all(isinstance(one, Says) for one in fact):
+        return " ".join(one.text(lang) for one in fact)
+    return fact
 
 
 class JieguanError(ValueError):
     """Base of every error we raise on bad input.
 
     Subclasses are named as sentences (`UnknownDatum`) and state `zh` and `en`, templates over the keyword facts given
-    when raised. Both name the field, the value, the reason and the way out; a test compares their placeholders.
+    when raised. Both name the field, the value, the reason and the way out; a test compares their placeholders. A fact that has
+    a sentence of its own is quoted in the reader's language.
     """
 
     zh: ClassVar[str] = "{what}"
@@ -24,7 +42,7 @@ class JieguanError(ValueError):
 
     def text(self, lang: Lang) -> str:
         """The sentence in one language."""
-        return (self.zh if lang == "zh-CN" else self.en).format(**self.facts)
+        return (self.zh if lang == "zh-CN" else self.en).format(**{name: told_in(fact, lang) for name, fact in self.facts.items()})
 
 
 class Worded(JieguanError):

@@ -185,7 +185,7 @@ def publish_plan(
     if plan.base is not None and (not superior or superior == by or not document):
         raise NeedsOrder
     if plan.blocking and not defects_to:
-        raise OpenErrors(count=len(plan.blocking), first=plan.blocking[0].text("en"))
+        raise OpenErrors(count=len(plan.blocking), first=plan.blocking[0])
     version = store.version_of(plan.rows, plan.settings, progress)
     now = clock()  # not earlier: until the map is made, the old one answers
     signed: list[dict[str, Any]] = [{"side": "*", "signer": by, "role": "importer", "at": now.isoformat(), "document": document or None}]

@@ -27,16 +27,8 @@ ROOM_MM = 20_000
 
 
 class CannotRepair(JieguanError):
-    """`why`: the sentence about the finding, in both languages."""
-
     zh = "此问题没有可采用的改法。{why}"
     en = "There is no repair to be made for this finding. {why}"
-
-    def text(self, lang: Lang) -> str:
-        """The sentence in one language."""
-        why = self.facts["why"]
-        assert isinstance(why, Mapping)
-        return (self.zh if lang == "zh-CN" else self.en).format(why=why[lang])
 
 
 class WhichLayer(JieguanError):
@@ -189,7 +181,7 @@ def _one(working: Working, finding: str, terms: Terms) -> Repair:
         raise WhichLayer(finding=finding, layers=", ".join(layers))
     if found.left:
         ((_, left),) = found.left
-        raise CannotRepair(finding=finding, why={"zh-CN": left.text("zh-CN"), "en": left.text("en")})
+        raise CannotRepair(finding=finding, why=left)
     (one,) = found.made
     return one
 

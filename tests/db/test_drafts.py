@@ -247,8 +247,10 @@ def test_errors_block_and_warnings_are_accepted_by_name(desk: Desk) -> None:
     errors = [i for i in draft.issues if i.severity is Severity.ERROR]
     assert [i.code for i in errors] == ["gap"]
     desk.sign(draft.id, "all", "局长", NOW, role="superior", document="3号")
-    with pytest.raises(OpenFindings, match="gap"):
+    with pytest.raises(OpenFindings) as refused:
         desk.readiness(desk.open(draft.id))
+    for lang in ("zh-CN", "en"):
+        assert errors[0].text(lang) in refused.value.text(lang)
     desk.enter_defect(errors[0], "su00", "王", NOW, due=NOW + 90 * DAY)
     for issue in draft.issues:
         if issue.severity is Severity.WARNING:
