@@ -293,10 +293,8 @@ def _enclosed(index: ArcIndex, region: Any) -> dict[str, tuple[bool, bool]] | No
     near = index.near((x0, y0, x1, y1))
     if not near:
         return None
-    rings = shapely.get_rings(shapely.get_parts(shapely.orient_polygons(region)))  # the region is on the left
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    rim = np.concatenate([xy[:-1], xy[1:]], 1)[ring[:-1] == ring[1:]].astype(np.int64)
-    there = np.concatenate([np.concatenate([a.path[:-1], a.path[1:]], 1) for a in near])
+    rim = ring_segments(shapely.orient_polygons(region))  # the region is on the left
+    there = segments_of(near)
     edges, place = unique_rows(np.concatenate([there, np.roll(there, 2, 1), rim]))
     on_rim = np.zeros(len(edges), np.bool_)
     on_rim[place[2 * len(there) :]] = True
@@ -352,7 +350,6 @@ def _resided(
 
 
 # --- overlaid and put together again ---
-
 
 _REGION: Holders = ("\0",)
 """Stands for the region among the parts of an overlay."""
@@ -485,6 +482,13 @@ def lines_of(arcs: Sequence[Arc]) -> NDArray[np.object_]:
     """Their paths as lines, mm."""
     lines: NDArray[np.object_] = shapely.get_parts(_lines([a.path for a in arcs])) if arcs else np.empty(0, object)
     return lines
+
+
+def ring_segments(shape: Any) -> Ints:
+    """(n, 4) mm, of the rings of polygons (whole mm), as they run."""
+    xy, ring = shapely.get_coordinates(shapely.get_rings(shapely.get_parts(shape)), return_index=True)
+    grid, same = np.rint(xy).astype(np.int64), ring[1:] == ring[:-1]
+    return np.concatenate([grid[:-1][same], grid[1:][same]], 1)
 
 
 def segments_of(arcs: Sequence[Arc]) -> Ints:

@@ -26,6 +26,7 @@ from geodata.arcs import (
     holding,
     metres,
     millimetres,
+    ring_segments,
     segments_of,
 )
 from geodata.topology import check, issue_of
@@ -241,7 +242,7 @@ def _gaps(coverage: Coverage, known: Mapping[bytes, Gap]) -> dict[bytes, Gap]:
     beside = {tuple(edge): a.holders for edge, a in zip(first.tolist(), rim, strict=True)}
     found = {}
     for key, shape in shapes.items():
-        edges = known[key].edges if key in known else _edges(shape)
+        edges = known[key].edges if key in known else canonical(ring_segments(shape))
         around = tuple(sorted({c for edge in map(tuple, edges.tolist()) for c in beside.get(edge, ())}))
         if key in known and known[key].around == around:
             found[key] = known[key]
@@ -276,10 +277,3 @@ def area_m2(shape: Any) -> float:
     """Of whole millimetres, from a corner of its own: far from the origin a float loses the square centimetres."""
     corner = shapely.bounds(shape)[:2]
     return float(shapely.area(shapely.transform(shape, lambda xy: xy - corner))) / 1e6
-
-
-def _edges(polygon: Any) -> Ints:
-    """(n, 4), canonical."""
-    xy, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
-    grid, same = np.rint(xy).astype(np.int64), ring[1:] == ring[:-1]
-    return canonical(np.concatenate([grid[:-1][same], grid[1:][same]], 1))

@@ -13,7 +13,7 @@ left to people, as in `proposal.py`: a park between two squads is no drawing fla
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -241,12 +241,13 @@ class _Layer:
     def repair(self, issue: Issue) -> Repair | Left:
         """What to do, or why nothing."""
         kind = issue.facts.get("kind")
-        ways: dict[bool, Callable[[Issue], Repair | Left]] = {
-            issue.code == "gap" or (issue.code, kind) == ("sliver", "gap"): self._gap,
-            issue.code == "overlap" or (issue.code, kind) == ("sliver", "overlap"): self._overlap,
-            (issue.code, kind) == ("unmatched_edge", "rim"): self._strip,
-        }
-        return ways[True](issue) if True in ways else Left(issue, Why.OTHER)
+        if issue.code == "gap" or (issue.code, kind) == ("sliver", "gap"):
+            return self._gap(issue)
+        if issue.code == "overlap" or (issue.code, kind) == ("sliver", "overlap"):
+            return self._overlap(issue)
+        if (issue.code, kind) == ("unmatched_edge", "rim"):
+            return self._strip(issue)
+        return Left(issue, Why.OTHER)
 
     def _rank(self, code: str) -> tuple[int, int, str]:
         return self.place.get(code, len(self.place)), self.priority.get(code, 0), code

@@ -519,8 +519,8 @@ def step(case: Case, order: Order) -> Moved | Refused:
     return Moved(after, Event(order, case.state, after.state, case.holder, after.holder))
 
 
-OF_THE_ACTOR: tuple[Guard, ...] = (_holder, _holder_or_office, _offered, _has_part, _not_own_work)
-"""Guards that look at who asks. The others look at what the order brings, or at the case."""
+BROUGHT: frozenset[Guard] = frozenset({_reason, _evidence, _document, _squad, _other_squad, _others, _review})
+"""Guards that look at what an order brings. The others look at who asks, or at the case."""
 
 
 def allowed(case: Case, actor: Actor) -> tuple[Action, ...]:
@@ -528,15 +528,9 @@ def allowed(case: Case, actor: Actor) -> tuple[Action, ...]:
     found = []
     for one in TRANSITIONS:
         order = Order(one.action, actor, _ANY)
-        asked = [g(case, order) for g in one.guards if g in OF_THE_ACTOR or g in OF_THE_CASE]
-        if case.state in one.sources and actor.role in one.who and not any(asked):
+        if case.state in one.sources and actor.role in one.who and not any(g(case, order) for g in one.guards if g not in BROUGHT):
             found.append(one.action)
     return tuple(found)
 
-
-OF_THE_CASE: tuple[Guard, ...] = (
-    _replied, _no_parts, _no_supervision, _supervised, _once, _asked_suspension, _not_asked_suspension, _asked_extension,
-    _not_asked_extension, _is_offered,
-)  # fmt: skip
 
 _ANY = datetime.min.replace(tzinfo=UTC)
