@@ -14,21 +14,13 @@ import shapely
 from geodata import sources
 from geodata.claims import Origin, Sourced
 from geodata.compile import Ground, Progress, compile_map, default_extent, silent
-from geodata.crs import (
-    Bounds,
-    System,
-    WorkCrs,
-    check_declared,
-    choose_work_crs,
-    geometries_to_work,
-    given_work_crs,
-    to_wgs84,
-)
+from geodata.crs import Bounds, System, check_declared, geometries_to_work, to_wgs84
 from geodata.crs import system as declared_system
 from geodata.files import Layer, read_layer, read_table
 from geodata.intake import Geometries, Note
 from geodata.strips import arc_steps
 from geodata.times import zone_named
+from geodata.work_crs import WorkCrs, choose_work_crs, given_work_crs
 from routing.errors import JieguanError
 from routing.ground import certificate
 from routing.ground.verify import Finding, Source, load, verify

@@ -20,18 +20,8 @@ import pyproj
 import shapely
 from numpy.typing import ArrayLike, NDArray
 
-from geodata.crs import (
-    BoolArray,
-    Datum,
-    FloatArray,
-    Pair,
-    Shapes,
-    System,
-    change_datum,
-    choose_work_crs,
-    geometries_to_work,
-    to_work,
-)
+from geodata.crs import BoolArray, Datum, FloatArray, Pair, Shapes, System, change_datum, geometries_to_work, to_work
+from geodata.work_crs import choose_work_crs
 from routing.errors import Lang
 
 P_MAX = 1e-5  # one-sided, for each of at most six other readings: 17 places of 17, 45 of 60

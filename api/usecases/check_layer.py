@@ -12,16 +12,7 @@ import pyproj
 import shapely
 
 from geodata.compile import Progress, silent
-from geodata.crs import (
-    System,
-    WorkCrs,
-    choose_work_crs,
-    geometries_to_work,
-    given_work_crs,
-    system,
-    to_lonlat,
-    to_wgs84,
-)
+from geodata.crs import System, geometries_to_work, system, to_lonlat, to_wgs84
 from geodata.datum import LineFit, PointFit, Reading, fit_lines, fit_points
 from geodata.files import Layer, read_layer, read_table
 from geodata.intake import Geometries, Note
@@ -32,6 +23,7 @@ from geodata.times import read_instant, zone_named
 from geodata.topology import check
 from geodata.topology_facts import LayerFacts, facts_of
 from geodata.topology_issue import Issue
+from geodata.work_crs import WorkCrs, choose_work_crs, given_work_crs
 from routing.errors import JieguanError
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import SchemaItem
 
-from geodata.crs import UnknownCrs, given_work_crs
+from geodata.crs import UnknownCrs
 from geodata.db import gpkg
 from geodata.db.both import kind_of
 from geodata.db.engine import (
@@ -34,6 +34,7 @@ from geodata.db.engine import (
     revision_of,
 )
 from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, Installation
+from geodata.work_crs import given_work_crs
 from routing.errors import JieguanError
 
 _ONE_AT_A_TIME = 0x6A696567  # "jieg", the advisory lock

@@ -14,11 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from geodata.crs import FarFromOrigin, UnitsNotMetres, UnknownCrs
+from geodata.crs import UnknownCrs
 from geodata.db import Database, open_database
 from geodata.db.engine import CannotOpenDatabase, NotInitialised, SchemaNewer, SchemaOlder, attach
 from geodata.db.schema import CannotUpgrade, OtherInstallation, alembic_config, initialise, schema_of, upgrade
 from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, DefectClosing, Installation
+from geodata.work_crs import FarFromOrigin, UnitsNotMetres
 from routing.errors import JieguanError
 from tests.db.conftest import a_database
 from tests.db.contents import NOON, fill

@@ -13,8 +13,9 @@ import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from geodata import crs, datum, points
-from geodata.crs import Datum, System, choose_work_crs, given_work_crs, system, to_work
+from geodata import crs, datum, points, work_crs
+from geodata.crs import Datum, System, system, to_work
+from geodata.work_crs import choose_work_crs, given_work_crs
 from routing.errors import JieguanError
 
 CHINA_LON = st.floats(72.004, 137.8347)
@@ -322,21 +323,21 @@ def test_scale_error_is_what_a_line_measures():
 
 
 def test_no_metres_for_half_the_world():
-    with pytest.raises(crs.MetresNotTrue, match="--work-crs"):
+    with pytest.raises(work_crs.MetresNotTrue, match="--work-crs"):
         choose_work_crs((73.0, 18.0, 135.0, 53.0))
-    with pytest.raises(crs.BadBounds):
+    with pytest.raises(work_crs.BadBounds):
         choose_work_crs((34.6, 113.4, 35.0, 113.9))
 
 
 @pytest.mark.parametrize(("value", "unit"), [(4490, "degree"), (2263, "US survey foot")])
 def test_units_must_be_metres(value, unit):
-    with pytest.raises(crs.UnitsNotMetres, match=unit) as caught:
+    with pytest.raises(work_crs.UnitsNotMetres, match=unit) as caught:
         given_work_crs(value)
     assert "--work-crs" in caught.value.text("zh-CN")
 
 
 def test_zone_numbers_in_front_of_eastings_are_no_work_crs():
-    with pytest.raises(crs.FarFromOrigin, match="38,500 km"):
+    with pytest.raises(work_crs.FarFromOrigin, match="38,500 km"):
         given_work_crs(4526)
     assert given_work_crs(4547).code == "EPSG:4547"
 
@@ -345,7 +346,7 @@ def test_given_work_crs():
     work = given_work_crs("EPSG:32650", (116.0, 39.0, 117.0, 40.0))
     assert (work.code, work.chosen) == ("EPSG:32650", False)
     assert given_work_crs("EPSG:4547").scale_error is None
-    with pytest.raises(crs.MetresNotTrue, match=r"30\.5 %"):
+    with pytest.raises(work_crs.MetresNotTrue, match=r"30\.5 %"):
         given_work_crs(3857, (116.0, 39.0, 117.0, 40.0))
 
 
