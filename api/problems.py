@@ -23,7 +23,7 @@ from api.schemas import strict
 from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
-from geodata.arcs import UnknownArc
+from geodata.coverages import UnknownArc
 from geodata.db import engine
 from geodata.written import CannotWrite
 from routing.errors import JieguanError, Lang, told_in

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 import shapely
 
-from geodata.arcs import ArcIndex, Coverage, Holders, coverage_of, located, millimetres, relabelled, renamed, reshaped
+from geodata.arcs import ArcIndex, Coverage, Holders, located, millimetres
+from geodata.coverages import coverage_of, relabelled, renamed, reshaped
 from geodata.layer import CLAIM_LAYERS, COVERAGES, LayerName, Row, in_metres, on_grid
 from routing.errors import JieguanError
 from routing.ground.noding import Ints

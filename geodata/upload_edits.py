@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geodata.arcs import Coverage, coverage_of
+from geodata.arcs import Coverage
+from geodata.coverages import coverage_of
 from geodata.edits import (
     Draft,
     Edit,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import shapely.affinity
 
-from geodata.arcs import ArcIndex, Coverage, coverage_of
+from geodata.arcs import ArcIndex, Coverage
+from geodata.coverages import coverage_of
 from geodata.draft_checks import checks_of, rechecked
 from geodata.edits import drafted
 from geodata.topology import check

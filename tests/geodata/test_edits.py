@@ -11,19 +11,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodata.arcs import (
-    ArcIndex,
-    BorderCrossed,
-    Coverage,
-    EndsMoved,
-    PathCrossesItself,
-    UnknownArc,
-    coverage_of,
-    ground_of,
-    located,
-    millimetres,
-    relabelled,
-)
+from geodata.arcs import ArcIndex, Coverage, ground_of, located, millimetres
+from geodata.coverages import BorderCrossed, EndsMoved, PathCrossesItself, UnknownArc, coverage_of, relabelled
 from geodata.edits import (
     KINDS,
     CodeTaken,
