@@ -23,8 +23,10 @@ from sqlalchemy.orm import Session
 
 from geodata.db.both import instant_text
 from geodata.db.engine import (
+    MAP_ONLY,
     PATIENT,
     Database,
+    Sections,
     attach,
     open_database,
     parse_url,
@@ -33,7 +35,7 @@ from geodata.db.engine import (
 from geodata.db.hashing import Content, feature_hash, version_hash
 from geodata.db.schema import prepare
 from geodata.db.shape import from_column, to_column
-from geodata.db.tables import INVARIANTS, TABLES, Feature, Installation, MapVersion, Member, Publication
+from geodata.db.tables import Feature, Installation, MapVersion, Member, Publication, Stored
 from geodata.written import CannotWrite, whole_file
 from routing.errors import JieguanError, Lang
 
@@ -75,7 +77,7 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What is now in both places. Order of TABLES."""
+    """What is now in both places, in an order in which every row comes after those it refers to."""
 
     source: str
     destination: str
@@ -86,29 +88,29 @@ class CopyReport:
         return sum(each.rows for each in self.tables)
 
 
-def copy(source: str | Path, destination: str | Path) -> CopyReport:
+def copy(source: str | Path, destination: str | Path, sections: Sections = MAP_ONLY) -> CopyReport:
     """Move everything, either way, in one transaction at each end: the destination has all of it, proven, or none.
 
     The destination is a file that does not exist or a database without rows; its schema is made. Ids are kept.
     """
-    with open_database(source, waits=PATIENT) as src:
-        prepare(destination)
+    with open_database(source, waits=PATIENT, sections=sections) as src:
+        prepare(destination, sections)
         with attach(destination) as dst:
             with src.reading() as reading, dst.writing() as writing:
                 here, there = reading.connection(), writing.connection()
-                _require_empty(there, dst)
+                _require_empty(there, dst, sections)
                 # A row may refer to a later one of its own table.
                 deferred = (
                     "PRAGMA defer_foreign_keys = ON" if dst.kind == "embedded" else "SET CONSTRAINTS ALL DEFERRED"
                 )
                 there.exec_driver_sql(deferred)
-                tables = tuple(_copy_table(model.table(), here, there, dst) for model in TABLES)
+                tables = tuple(_copy_table(model.table(), here, there, dst) for model in _models(sections))
                 if dst.kind == "postgresql":
-                    _continue_counting(there)
+                    _continue_counting(there, sections)
             return CopyReport(source=src.url, destination=dst.url, tables=tables)
 
 
-def backup(url: str | Path, path: str | Path) -> CopyReport:
+def backup(url: str | Path, path: str | Path, sections: Sections = MAP_ONLY) -> CopyReport:
     """Everything as an embedded database file of its own, whole or not at all. The service may go on writing meanwhile.
 
     The file is in rollback mode with nothing beside it: it can be moved, mailed, and opened as a database again.
@@ -118,20 +120,24 @@ def backup(url: str | Path, path: str | Path) -> CopyReport:
         raise BackupExists(path=str(target))
     if not target.parent.is_dir():
         raise CannotWrite(path=str(target), reason=f"there is no folder {str(target.parent)!r}")
-    with open_database(url, waits=PATIENT) as db, whole_file(target) as file:
+    with open_database(url, waits=PATIENT, sections=sections) as db, whole_file(target) as file:
         if db.kind == "embedded":
             _vacuum(db, file)
         else:
-            copy(url, file)
-        tables = digest(file)
+            copy(url, file, sections)
+        tables = digest(file, sections)
         _alone(file)
     return CopyReport(source=db.url, destination=str(target), tables=tables)
 
 
-def digest(url: str | Path) -> tuple[Copied, ...]:
+def digest(url: str | Path, sections: Sections = MAP_ONLY) -> tuple[Copied, ...]:
     """Counts and sha256 of every table, in one snapshot."""
-    with open_database(url, waits=PATIENT) as db, db.reading() as session:
-        return tuple(_digest(model.table(), session.connection()) for model in TABLES)
+    with open_database(url, waits=PATIENT, sections=sections) as db, db.reading() as session:
+        return tuple(_digest(model.table(), session.connection()) for model in _models(sections))
+
+
+def _models(sections: Sections) -> tuple[type[Stored], ...]:
+    return tuple(model for section in sections for model in section.tables)
 
 
 def _vacuum(db: Database, file: Path) -> None:
@@ -221,16 +227,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _require_empty(connection: Connection, dst: Database) -> None:
-    for model in TABLES:
+def _require_empty(connection: Connection, dst: Database, sections: Sections) -> None:
+    for model in _models(sections):
         rows = connection.execute(sa.select(sa.func.count()).select_from(model.table())).scalar_one()
         if rows:
             raise DestinationNotEmpty(url=dst.url, table=model.__tablename__, rows=rows)
 
 
-def _continue_counting(connection: Connection) -> None:
+def _continue_counting(connection: Connection, sections: Sections) -> None:
     """PostgreSQL's counters know nothing of ids that were brought along."""
-    for model in TABLES:
+    for model in _models(sections):
         for column in model.table().primary_key:
             name = {"t": model.__tablename__, "c": column.name}
             counter = connection.execute(sa.text("SELECT pg_get_serial_sequence(:t, :c)"), name).scalar()
@@ -278,21 +284,22 @@ class Finding:
         return WORDS[self.code][0 if lang == "zh-CN" else 1].format(table=self.table, detail=self.detail)
 
 
-def check(url: str | Path) -> tuple[Finding, ...]:
+def check(url: str | Path, sections: Sections = MAP_ONLY) -> tuple[Finding, ...]:
     """Everything about a database that can be recomputed: none found means the file, the index, all names and periods hold."""
     with attach(url) as db:
-        require_schema(db)
+        require_schema(db, sections)
         with db.reading() as session:
-            return tuple(_findings(db, session))
+            return tuple(_findings(db, session, sections))
 
 
-def _findings(db: Database, session: Session) -> Iterator[Finding]:
+def _findings(db: Database, session: Session, sections: Sections) -> Iterator[Finding]:
     connection = session.connection()
     if db.kind == "embedded":
         yield from _file(connection)
-        yield from _index(connection)
-    yield from _references(connection)
-    yield from _invariants(db, connection)
+        for model in _models(sections):
+            yield from _index(connection, model.table())
+    yield from _references(connection, sections)
+    yield from _invariants(db, connection, sections)
     yield from _features(connection)
     yield from _versions(session)
     yield from _periods(session)
@@ -304,29 +311,32 @@ def _file(connection: Connection) -> Iterator[Finding]:
             yield Finding("file_damaged", "", str(said))
 
 
-def _index(connection: Connection) -> Iterator[Finding]:
+def _index(connection: Connection, table: Table) -> Iterator[Finding]:
     """Every non-empty geometry has its row, no row is left over, every box encloses its geometry."""
-    for (said,) in connection.exec_driver_sql("SELECT rtreecheck('rtree_feature_geom')").all():
+    if "geom" not in table.columns:
+        return
+    name, boxes = table.name, f"rtree_{table.name}_geom"
+    for (said,) in connection.exec_driver_sql(f"SELECT rtreecheck('{boxes}')").all():
         if said != "ok":
-            yield Finding("index_differs", "feature", str(said))
+            yield Finding("index_differs", name, str(said))
     has = "geom NOTNULL AND NOT ST_IsEmpty(geom)"
-    ids = "SELECT id FROM rtree_feature_geom"
+    ids = f"SELECT id FROM {boxes}"  # noqa: S608
     wrong = {
-        "without an index row": f"SELECT id FROM feature WHERE {has} EXCEPT {ids}",  # noqa: S608
-        "in the index only": f"{ids} EXCEPT SELECT id FROM feature WHERE {has}",  # noqa: S608
+        "without an index row": f"SELECT id FROM {name} WHERE {has} EXCEPT {ids}",  # noqa: S608
+        "in the index only": f"{ids} EXCEPT SELECT id FROM {name} WHERE {has}",  # noqa: S608
         "outside their box": (
-            "SELECT f.id FROM feature AS f JOIN rtree_feature_geom AS r USING (id) WHERE ST_MinX(geom) < r.minx OR "
+            f"SELECT f.id FROM {name} AS f JOIN {boxes} AS r USING (id) WHERE ST_MinX(geom) < r.minx OR "  # noqa: S608
             "ST_MaxX(geom) > r.maxx OR ST_MinY(geom) < r.miny OR ST_MaxY(geom) > r.maxy"
         ),
     }
     for what, query in wrong.items():
         found = [str(row) for (row,) in connection.exec_driver_sql(f"{query} ORDER BY 1").all()]
         if found:
-            yield Finding("index_differs", "feature", f"{what}: {_some(found)}")
+            yield Finding("index_differs", name, f"{what}: {_some(found)}")
 
 
-def _references(connection: Connection) -> Iterator[Finding]:
-    for model in TABLES:
+def _references(connection: Connection, sections: Sections) -> Iterator[Finding]:
+    for model in _models(sections):
         table = model.table()
         for key in table.foreign_key_constraints:
             (column,), (to,) = key.columns, key.elements
@@ -341,7 +351,7 @@ def _references(connection: Connection) -> Iterator[Finding]:
                 yield Finding("reference_broken", table.name, str(count))
 
 
-def _invariants(db: Database, connection: Connection) -> Iterator[Finding]:
+def _invariants(db: Database, connection: Connection, sections: Sections) -> Iterator[Finding]:
     """By name: a trigger carries its invariant's name, with what it acts on."""
     if db.kind == "embedded":
         query = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
@@ -351,7 +361,7 @@ def _invariants(db: Database, connection: Connection) -> Iterator[Finding]:
             "UNION ALL SELECT conname FROM pg_constraint"
         )
     there = {str(name) for (name,) in connection.execute(sa.text(query)).all()}
-    for invariant in INVARIANTS:
+    for invariant in (each for section in sections for each in section.invariants):
         for name in invariant.made(db.kind):
             if name not in there:
                 yield Finding("invariant_missing", invariant.table.name, name)

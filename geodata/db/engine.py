@@ -19,7 +19,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ from sqlalchemy.orm import Session
 
 from geodata.db import gpkg, guard
 from geodata.db.both import Kind
-from geodata.db.tables import REVISIONS
+from geodata.db.tables import MAP, Section
 from routing.errors import JieguanError, Worded
 
 NO_DATABASE: Mapping[str, tuple[str, str]] = {
@@ -300,11 +300,16 @@ def _without_room(cause: BaseException | None) -> bool:
     return isinstance(cause, psycopg.errors.DiskFull)
 
 
-def open_database(url: str | Path, *, waits: Waits = Waits()) -> Database:
+Sections = tuple[Section, ...]
+"""Of a schema; the map's comes first."""
+MAP_ONLY: Sections = (MAP,)
+
+
+def open_database(url: str | Path, *, waits: Waits = Waits(), sections: Sections = MAP_ONLY) -> Database:
     """Open an initialised database of this program's schema. Everything that can be wrong with it is said here."""
     db = attach(url, waits=waits)
     try:
-        require_schema(db)
+        require_schema(db, sections)
     except BaseException:
         db.close()
         raise
@@ -319,23 +324,31 @@ def attach(url: str | Path, *, create: bool = False, waits: Waits = PATIENT) -> 
     return _attach_postgresql(parsed, create, waits)
 
 
-def require_schema(db: Database) -> None:
+def require_schema(db: Database, sections: Sections = MAP_ONLY) -> None:
     """NotInitialised, SchemaOlder or SchemaNewer, or nothing."""
     with db.reading() as session:
-        found = revision_of(session.connection())
-        work_crs = found and session.execute(sa.text("SELECT work_crs FROM installation")).scalar_one_or_none()
-    if found is None or (found == REVISIONS[-1] and work_crs is None):
+        found = [revision_of(session.connection(), section) for section in sections]
+        work_crs = found[0] and session.execute(sa.text("SELECT work_crs FROM installation")).scalar_one_or_none()
+    if found[0] is None or (found[0] == sections[0].needed and work_crs is None):
         raise NotInitialised(url=db.url)
-    if found != REVISIONS[-1]:
-        error = SchemaOlder if found in REVISIONS else SchemaNewer
-        raise error(url=db.url, found=found, needed=REVISIONS[-1])
+    for revision, section in zip(found, sections, strict=True):
+        if revision != section.needed:
+            error = SchemaNewer if revision is not None and revision not in section.revisions else SchemaOlder
+            raise error(url=db.url, found=said(found, sections), needed=said([s.needed for s in sections], sections))
 
 
-def revision_of(connection: Connection) -> str | None:
-    """The schema's revision, None where there is none."""
-    if not sa.inspect(connection).has_table("alembic_version"):
+def said(revisions: Sequence[str | None], sections: Sections) -> str:
+    """How far each section has come, in one word if there is but one."""
+    if len(sections) == 1:
+        return str(revisions[0])
+    return ", ".join(f"{section.name}: {revision or '-'}" for revision, section in zip(revisions, sections, strict=True))
+
+
+def revision_of(connection: Connection, section: Section = MAP) -> str | None:
+    """The revision of one section of the schema, None where there is nothing of it."""
+    if not sa.inspect(connection).has_table(section.versions):
         return None
-    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    found = connection.execute(sa.text(f"SELECT version_num FROM {section.versions}")).scalar_one_or_none()  # noqa: S608  (our own name)
     return None if found is None else str(found)
 
 

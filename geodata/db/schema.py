@@ -6,7 +6,7 @@ turns (the write gate; an advisory lock on PostgreSQL), and the later ones find 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,16 +24,19 @@ from geodata.crs import UnknownCrs
 from geodata.db import gpkg
 from geodata.db.both import kind_of
 from geodata.db.engine import (
+    MAP_ONLY,
     CannotOpenDatabase,
     Database,
     NotInitialised,
     SchemaNewer,
+    Sections,
     attach,
     parse_url,
     require_postgis,
     revision_of,
+    said,
 )
-from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, Installation
+from geodata.db.tables import MAP, Installation, Section
 from geodata.work_crs import given_work_crs
 from routing.errors import JieguanError
 
@@ -55,7 +58,7 @@ class CannotUpgrade(JieguanError):
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """`found` None: no tables of ours. `current`: nothing to upgrade."""
+    """`found` None: no tables of ours; several sections are told as `section: revision`. `current`: nothing to upgrade."""
 
     found: str | None
     needed: str
@@ -66,11 +69,11 @@ class Schema:
         return self.found == self.needed
 
 
-def initialise(url: str | Path, work_crs: str) -> None:
+def initialise(url: str | Path, work_crs: str, sections: Sections = MAP_ONLY) -> None:
     """Make the schema and record the work CRS ('EPSG:4547'). Done already with the same CRS: nothing happens."""
     crs = _named(work_crs)
     with _created(url) as db, _changing(db) as session:
-        _bring_up(session.connection(), db.url)
+        _bring_up(session.connection(), db.url, sections)
         found = session.get(Installation, 1)
         if found is None:
             session.add(Installation(id=1, work_crs=crs, created_at=datetime.now(UTC)))
@@ -78,42 +81,48 @@ def initialise(url: str | Path, work_crs: str) -> None:
             raise OtherInstallation(url=db.url, found=found.work_crs, wanted=crs)
 
 
-def prepare(url: str | Path) -> None:
+def prepare(url: str | Path, sections: Sections = MAP_ONLY) -> None:
     """The schema alone, without an installation: a destination for `copying`."""
     with _created(url) as db, _changing(db) as session:
-        _bring_up(session.connection(), db.url)
+        _bring_up(session.connection(), db.url, sections)
 
 
-def upgrade(url: str | Path) -> Schema:
+def upgrade(url: str | Path, sections: Sections = MAP_ONLY) -> Schema:
     """Bring an initialised database to the schema of this program, its invariants anew in any case. Returns what was found."""
     with attach(url) as db, _changing(db) as session:
-        before = _schema(session.connection())
+        before = _schema(session.connection(), sections)
         if before.found is None:
             raise NotInitialised(url=db.url)
-        _bring_up(session.connection(), db.url)
-        _install_invariants(session.connection())
+        _bring_up(session.connection(), db.url, sections)
+        _install_invariants(session.connection(), sections)
     return before
 
 
-def schema_of(db: Database) -> Schema:
+def schema_of(db: Database, sections: Sections = MAP_ONLY) -> Schema:
     """What is there and what is needed."""
     with db.reading() as session:
-        return _schema(session.connection())
+        return _schema(session.connection(), sections)
 
 
-def alembic_config(connection: Connection) -> Config:
-    """Alembic on our connection, with the revisions of the installed package."""
-    config = Config(attributes={"connection": connection})
+def alembic_config(connection: Connection, section: Section = MAP) -> Config:
+    """Alembic on our connection, with the revisions of one section of the installed package."""
+    config = Config(attributes={"connection": connection, "section": section})
     config.set_main_option("script_location", "geodata.db:migrations")
-    config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", section.migrations)
+    config.set_main_option("path_separator", "newline")  # a colon stands within a location
     return config
 
 
-def included(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: SchemaItem | None) -> bool:
-    """Not the tables of GeoPackage, of its index, or of PostGIS; not the index that belongs to an exclusion constraint."""
-    if kind == "table":
-        return not reflected or name in Base.metadata.tables
-    return not (kind == "index" and reflected and name == "one_in_force")
+def included(section: Section) -> Callable[[SchemaItem, str | None, str, bool, SchemaItem | None], bool]:
+    """Not the tables of GeoPackage, of its index, of PostGIS or of another section; no index that belongs to an exclusion constraint."""
+
+    def ours(_: SchemaItem, name: str | None, kind: str, reflected: bool, __: SchemaItem | None) -> bool:
+        if kind == "table":
+            return not reflected or name in section.metadata.tables
+        return not (kind == "index" and reflected and name in excluding)
+
+    excluding = {each.name for each in section.invariants}
+    return ours
 
 
 def _named(work_crs: str) -> str:
@@ -146,11 +155,12 @@ def _changing(db: Database) -> Iterator[Session]:
         raise CannotUpgrade(url=db.url, reason=" ".join(str(error.orig).split())) from error
 
 
-def _bring_up(connection: Connection, url: str) -> None:
-    found = revision_of(connection)
-    if found is not None and found not in REVISIONS:
-        raise SchemaNewer(url=url, found=found, needed=REVISIONS[-1])
-    if found == REVISIONS[-1]:
+def _bring_up(connection: Connection, url: str, sections: Sections) -> None:
+    found = [revision_of(connection, section) for section in sections]
+    if any(revision is not None and revision not in section.revisions for revision, section in zip(found, sections, strict=True)):
+        raise SchemaNewer(url=url, found=said(found, sections), needed=said([s.needed for s in sections], sections))
+    behind = tuple(section for revision, section in zip(found, sections, strict=True) if revision != section.needed)
+    if not behind:
         return
     if kind_of(connection) == "embedded":
         raw = connection.connection.driver_connection
@@ -158,13 +168,15 @@ def _bring_up(connection: Connection, url: str) -> None:
         gpkg.create_base(raw)
     else:
         _add_postgis(connection, url)
-    command.upgrade(alembic_config(connection), "head")
-    _install_invariants(connection)
+    for section in behind:
+        command.upgrade(alembic_config(connection, section), "head")
+    _install_invariants(connection, behind)
 
 
-def _install_invariants(connection: Connection) -> None:
-    for invariant in INVARIANTS:
-        invariant.install(connection)
+def _install_invariants(connection: Connection, sections: Sections) -> None:
+    for section in sections:
+        for invariant in section.invariants:
+            invariant.install(connection)
 
 
 def _add_postgis(connection: Connection, url: str) -> None:
@@ -174,7 +186,9 @@ def _add_postgis(connection: Connection, url: str) -> None:
     require_postgis(connection, url)
 
 
-def _schema(connection: Connection) -> Schema:
+def _schema(connection: Connection, sections: Sections) -> Schema:
     there = set(sa.inspect(connection).get_table_names())
-    names = tuple(model.__tablename__ for model in TABLES if model.__tablename__ in there)
-    return Schema(found=revision_of(connection), needed=REVISIONS[-1], tables=names)
+    names = tuple(model.__tablename__ for section in sections for model in section.tables if model.__tablename__ in there)
+    found = [revision_of(connection, section) for section in sections]
+    needed = said([section.needed for section in sections], sections)
+    return Schema(found=None if found[0] is None else said(found, sections), needed=needed, tables=names)

@@ -7,6 +7,7 @@ What may not happen is forbidden by the database itself: see the invariants belo
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -18,24 +19,24 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from geodata.db.both import Both, Json, PlainText, UtcDateTime, forbid, no_insert, no_overlap, violated
 from geodata.db.shape import LONLAT, Shape
 
-REVISIONS = ("map_store", "defect_closing")
-"""Every schema there has been, oldest first; the last is the one these models state."""
-
 FORMAT = 1
 """Of the content: what hashes are made of."""
 
 
-class Base(DeclarativeBase):
-    # Names are stated, so that both databases and the migrations agree on them.
-    metadata: ClassVar[MetaData] = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-        }
-    )
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+"""Names are stated, so that both databases and the migrations agree on them."""
+
+
+class Stored(DeclarativeBase):
+    """What the models of every section have in common."""
+
+    __abstract__ = True
     type_annotation_map: ClassVar[Mapping[Any, Any]] = {
         str: PlainText,
         datetime: UtcDateTime,
@@ -50,6 +51,34 @@ class Base(DeclarativeBase):
         """The table, typed as one."""
         assert isinstance(cls.__table__, Table)
         return cls.__table__
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """A part of the schema with tables, invariants and a history of its own: the map; the cases, which refer to it.
+
+    `revisions`: every schema there has been, oldest first; the last is the one the models state. `migrations`: where they are,
+    as Alembic writes it. `versions`: the table that says how far a database has come. `tables`: every row comes after those it
+    refers to, also those of sections before this one.
+    """
+
+    name: str
+    metadata: MetaData
+    revisions: tuple[str, ...]
+    migrations: str
+    versions: str
+    tables: tuple[type[Stored], ...]
+    invariants: tuple[Both, ...]
+
+    @property
+    def needed(self) -> str:
+        """The revision these models state."""
+        return self.revisions[-1]
+
+
+class Base(Stored):
+    __abstract__ = True
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
 
 
 class Installation(Base):
@@ -299,6 +328,12 @@ INVARIANTS: tuple[Both, ...] = (
     forbid(DraftEdit.table(), "draft_edit_append_only", "UPDATE", "DELETE"),
     forbid(DefectClosing.table(), "defect_closing_append_only", "UPDATE", "DELETE"),
 )
+
+
+MAP = Section(
+    "map", Base.metadata, ("map_store", "defect_closing"), "geodata.db.migrations:versions", "alembic_version", TABLES, INVARIANTS
+)
+"""The map store: the first section of every database."""
 
 
 def refusal(error: IntegrityError) -> str | None:

@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -36,7 +37,7 @@ from geodata.db.engine import (
     parse_url,
 )
 from geodata.db.schema import initialise
-from geodata.db.tables import REVISIONS, Defect, Draft, Feature
+from geodata.db.tables import MAP, Defect, Draft, Feature
 from tests.db.conftest import a_database
 from tests.db.contents import NOON, add_to_revision, feature
 
@@ -392,10 +393,10 @@ def test_a_newer_schema_is_refused(url: str) -> None:
         open_database(url)
 
 
-def test_an_older_schema_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodata.db.engine.REVISIONS", (*REVISIONS, "next"))
+def test_an_older_schema_is_refused(url: str) -> None:
+    later = replace(MAP, revisions=(*MAP.revisions, "next"))
     with pytest.raises(SchemaOlder, match="jieguan db upgrade"):
-        open_database(url)
+        open_database(url, sections=(later,))
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:

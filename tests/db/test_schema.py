@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from geodata.crs import UnknownCrs
 from geodata.db import Database, open_database
 from geodata.db.engine import CannotOpenDatabase, NotInitialised, SchemaNewer, SchemaOlder, attach
 from geodata.db.schema import CannotUpgrade, OtherInstallation, alembic_config, initialise, schema_of, upgrade
-from geodata.db.tables import INVARIANTS, REVISIONS, TABLES, Base, DefectClosing, Installation
+from geodata.db.tables import INVARIANTS, MAP, TABLES, Base, DefectClosing, Installation
 from geodata.work_crs import FarFromOrigin, UnitsNotMetres
 from routing.errors import JieguanError
 from tests.db.conftest import a_database
@@ -31,7 +32,7 @@ def test_initialise_makes_it_all(fresh_url: str) -> None:
     initialise(fresh_url, "epsg:4547")
     with open_database(fresh_url) as db:
         schema = schema_of(db)
-        assert (schema.found, schema.current, schema.tables) == (REVISIONS[-1], True, NAMES)
+        assert (schema.found, schema.current, schema.tables) == (MAP.needed, True, NAMES)
         with db.reading() as session:
             assert session.scalars(sa.select(Installation.work_crs)).all() == ["EPSG:4547"]
 
@@ -55,7 +56,7 @@ def test_the_migrations_make_what_the_models_say(database: Database) -> None:
     with database.reading() as session:
         context = MigrationContext.configure(
             session.connection(),
-            opts={"compare_type": True, "include_object": included, "target_metadata": Base.metadata},
+            opts={"compare_type": True, "include_object": included(MAP), "target_metadata": Base.metadata},
         )
         assert compare_metadata(context, Base.metadata) == []
 
@@ -100,8 +101,8 @@ def test_the_migrations_make_what_create_all_makes(database: Database, new_url: 
 def test_the_revisions_are_those_of_the_models(database: Database) -> None:
     with database.reading() as session:
         script = ScriptDirectory.from_config(alembic_config(session.connection()))
-    assert script.get_heads() == [REVISIONS[-1]]
-    assert tuple(step.revision for step in script.walk_revisions())[::-1] == REVISIONS
+    assert script.get_heads() == [MAP.needed]
+    assert tuple(step.revision for step in script.walk_revisions())[::-1] == MAP.revisions
 
 
 def test_upgrade_restores_what_is_behind(url: str) -> None:
@@ -151,17 +152,17 @@ def test_upgrade_refuses_what_it_does_not_know(url: str, new_url: Callable[..., 
         upgrade(empty)
 
 
-def test_a_failed_start_leaves_nothing_half(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_start_leaves_nothing_half(fresh_url: str) -> None:
     """All of it is one transaction: whatever fails last, nothing of it is there."""
 
     class Broken:
+        name = "broken"
+
         def install(self, _: object) -> None:
             raise sa.exc.OperationalError("", {}, Exception("disk full"))
 
-    monkeypatch.setattr("geodata.db.schema.INVARIANTS", (*INVARIANTS, Broken()))
     with pytest.raises(CannotUpgrade, match="disk full"):
-        initialise(fresh_url, "EPSG:4547")
-    monkeypatch.undo()
+        initialise(fresh_url, "EPSG:4547", (replace(MAP, invariants=(*INVARIANTS, Broken())),))
     with attach(fresh_url, create=True) as db:
         assert schema_of(db).found is None
         assert schema_of(db).tables == ()

@@ -6,13 +6,14 @@ from alembic import context
 from geoalchemy2 import alembic_helpers
 
 from geodata.db.schema import included
-from geodata.db.tables import Base
 
 if hasattr(context, "config"):  # run by Alembic, not merely imported
+    section = context.config.attributes["section"]
     context.configure(
         connection=context.config.attributes["connection"],
-        target_metadata=Base.metadata,
-        include_object=included,
+        version_table=section.versions,
+        target_metadata=section.metadata,
+        include_object=included(section),
         render_item=alembic_helpers.render_item,
         compare_type=True,
     )
