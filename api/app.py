@@ -41,11 +41,11 @@ from api.routers import (
 )
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
+from api.store.setup import opened
 from api.usecases.histories import Histories
 from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
 from api.usecases.map_jobs import Studies, WarmStarts
-from geodata.db.engine import open_database
 from geodata.drafts import Desk
 from geodata.intake import Limits
 from geodata.store import Maps
@@ -75,7 +75,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = serving.threads
-        with open_database(serving.database) as db:
+        with opened(serving.database) as db:
             of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
             limits = Limits(file=serving.history_bytes, rows=serving.history_rows)
             with closing(Histories(serving.histories, most=serving.keep_histories, limits=limits)) as histories:
@@ -137,7 +137,7 @@ def serve(
     Raises NotLoopback, CannotListen, WorkersFailed, and what opening the database raises.
     """
     development = in_development(host, development)
-    with open_database(url) as db:  # what is wrong with it is said here, in a sentence
+    with opened(url) as db:  # what is wrong with it is said here, in a sentence
         shown, embedded = db.url, db.path is not None
     options: dict[str, Any] = {**RUN, "host": host, "log_level": log_level, "workers": workers}
     with listening(host, port) as socket, stopping():

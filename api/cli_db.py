@@ -7,9 +7,10 @@ import typer
 
 from api.cli_options import JsonOption, LangOption
 from api.console import lang_now, out, print_json, say
+from api.store.setup import initialise, upgrade
+from api.store.tables import WHOLE
 from api.words import word
 from geodata.db.copying import CopyReport, backup, check, copy
-from geodata.db.schema import initialise, upgrade
 
 db = typer.Typer(no_args_is_help=True, help="db")
 
@@ -41,7 +42,7 @@ def copy_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    _told_copy(copy(source, destination), as_json)
+    _told_copy(copy(source, destination, WHOLE), as_json)
 
 
 @db.command(name="backup", help="db_backup")
@@ -51,12 +52,12 @@ def backup_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    _told_copy(backup(url, path), as_json)
+    _told_copy(backup(url, path, WHOLE), as_json)
 
 
 @db.command(name="check", help="db_check")
 def check_(url: Url, as_json: JsonOption = False, lang: LangOption = None) -> None:
-    findings = check(url)
+    findings = check(url, WHOLE)
     if as_json:
         print_json({"sound": not findings, "findings": [{**asdict(f), "text": f.text(lang_now())} for f in findings]})
     else:

@@ -8,12 +8,13 @@ import typer
 
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.console import err, lang_now, out, print_json, progress, say, utc_now
+from api.store.setup import opened
 from api.usecases import practice as practices
 from api.usecases import replay as replays
 from api.usecases import whatif as whatifs
 from api.usecases.route_file import How, PointFile
 from geodata.build import MapFiles, build, open_map
-from geodata.db.engine import Database, open_database
+from geodata.db.engine import Database
 from geodata.drafts import Desk
 from geodata.store import in_force, read_version, version_named, version_of
 from routing.errors import JieguanError
@@ -80,7 +81,7 @@ def replay(
 ) -> None:
     how = How(None, margin_cap_m, workers, prefix=prefix)
     with ExitStack() as stack:
-        at_hand, after = _at_hand(maps or [], None if db is None else stack.enter_context(open_database(db)), on)
+        at_hand, after = _at_hand(maps or [], None if db is None else stack.enter_context(opened(db)), on)
         if after is None:
             report = replays.replay_file(source, at_hand, how, since=since)
             told, text, notes = replays.as_json(report), replays.as_text(report, lang_now()), report.notes
@@ -143,8 +144,8 @@ def _maps(draft: str, map_file: str | None, db: str | None) -> tuple[Jurisdictio
         return open_map(map_file), open_map(draft)
     if db is None:
         raise NoMapBefore(value=draft)
-    with open_database(db) as opened:
-        working = Desk(opened).open(draft)
-        with opened.reading() as session:
+    with opened(db) as found:
+        working = Desk(found).open(draft)
+        with found.reading() as session:
             before = read_version(session, in_force(session, utc_now()).version).map
         return before, version_of(working.now.features(), working.settings).map

@@ -11,13 +11,13 @@ from rich.text import Text
 
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.console import err, lang_now, out, print_json, progress, say, utc_now
+from api.store.setup import opened
 from api.usecases import layers_inout as inout
 from api.usecases import map_drafts, map_versions
 from api.usecases.layers_inout import Applied, Plan
 from api.usecases.map_drafts import By
 from api.usecases.map_features import MapStore, Shelves, layer_named
 from geodata.build import MapFiles
-from geodata.db.engine import open_database
 from geodata.drafts import SUPERIOR, Desk, NotSigned, OnlyItsAuthor, OpenFindings
 from geodata.exporting import DEFAULT_CRS
 from geodata.importing import Provenance
@@ -245,7 +245,7 @@ def rollback_(
 
 @contextmanager
 def _opened(url: str) -> Iterator[MapStore]:
-    with open_database(url) as db:
+    with opened(url) as db:
         yield MapStore(db, Desk(db), Maps(1), Shelves(1), utc_now)
 
 

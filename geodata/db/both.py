@@ -94,7 +94,17 @@ def forbid(table: Table, name: str, *events: Event, unless: str | None = None) -
 
 
 def no_insert(table: Table, name: str, when: str) -> Both:
-    """No row for which `when` holds: SQL over NEW and other tables, read as they are when the row comes.
+    """No row for which `when` holds: SQL over NEW and other tables, read as they are when the row comes."""
+    return _refuse_when(table, name, "INSERT", when)
+
+
+def no_update(table: Table, name: str, when: str) -> Both:
+    """No change of a row for which `when` holds: SQL over OLD, NEW and other tables, read as they are then."""
+    return _refuse_when(table, name, "UPDATE", when)
+
+
+def _refuse_when(table: Table, name: str, event: Literal["INSERT", "UPDATE"], when: str) -> Both:
+    """By SQL that asks other tables.
 
     PostgreSQL allows no subquery in a trigger's WHEN, so there the function asks.
     """
@@ -107,9 +117,9 @@ BEGIN
 END $$"""
     pg = (
         ask,
-        f"CREATE OR REPLACE TRIGGER {name} BEFORE INSERT ON {table.name} FOR EACH ROW EXECUTE FUNCTION {name}()",
+        f"CREATE OR REPLACE TRIGGER {name} BEFORE {event} ON {table.name} FOR EACH ROW EXECUTE FUNCTION {name}()",
     )
-    return Both(name, table, pg, _lite_trigger(name, f"BEFORE INSERT ON {table.name} WHEN {when}", name))
+    return Both(name, table, pg, _lite_trigger(name, f"BEFORE {event} ON {table.name} WHEN {when}", name))
 
 
 def no_overlap(table: Table, name: str, since: str, until: str) -> Both:

@@ -7,17 +7,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, make_url
 
+from api.store.setup import initialise
 from tests.api.live import Person, fresh, live
 from tests.db.conftest import (  # noqa: F401 - fixtures: a database of either kind
+    WORK_CRS,
+    a_database,
     kind,
     new_embedded,
     new_postgresql,
     new_url,
     server,
-    template_file,
-    template_name,
 )
+
+
+@pytest.fixture(scope="session")
+def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An initialised embedded database of the service, that nobody has open."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    initialise(path, WORK_CRS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def template_name(server: Engine) -> Iterator[str]:  # noqa: F811
+    """The same on the server, to be copied by it."""
+    with a_database(server) as url:
+        initialise(url, WORK_CRS)
+        yield str(make_url(url).database)
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,7 @@ import shapely
 import uvicorn
 
 from api.app import create_app
-from geodata.db import open_database
-from geodata.db.schema import initialise
+from api.store.setup import initialise, opened
 from geodata.store import Signing, Version, publish, version_of
 from tests.db.conftest import WORK_CRS
 from tests.db.worlds import SETTINGS, X, Y, city
@@ -73,7 +72,7 @@ def served(url: str, *options: str) -> Iterator[str]:
 def published(url: str, made: Version | None = None) -> Version:
     """The city, in force since START, in an initialised database."""
     made = version_of(city(), SETTINGS) if made is None else made
-    with open_database(url) as db:
+    with opened(url) as db:
         publish(db, made, Signing("王", "首次发布"), now=START)
     return made
 

@@ -23,11 +23,12 @@ import shapely
 import shapely.affinity
 import sqlalchemy as sa
 
+from api.store.setup import opened
 from api.usecases.map_features import MapStore, Shelves
 from api.usecases.map_route import Asking, decide, decision_told
 from geodata import store
 from geodata.crs import Datum, System, parse_crs, to_work
-from geodata.db import Database, open_database
+from geodata.db import Database
 from geodata.db.copying import check
 from geodata.db.engine import NoRoom
 from geodata.drafts import Desk
@@ -86,7 +87,7 @@ def hold_g6(url: str, rounds: int) -> None:
 
     def read(mine: list[tuple[str, int, str]]) -> None:
         try:
-            with open_database(url) as db:
+            with opened(url) as db:
                 of = MapStore(db, Desk(db), Maps(4), Shelves(1), utc_now)
                 while not over.is_set():
                     n = len(mine) % len(places)
@@ -95,7 +96,7 @@ def hold_g6(url: str, rounds: int) -> None:
         except BaseException as error:  # noqa: BLE001 - told when all are done
             failed.append(error)
 
-    with open_database(url) as db:
+    with opened(url) as db:
         last = publish(db, made(0), ME, now=utc_now())
         readers = [threading.Thread(target=read, args=(mine,)) for mine in answers]
         for reader in readers:
@@ -139,7 +140,7 @@ def test_g6_in_full_size(new_url: NewUrl) -> None:
 
 def hold_g7(url: str, rounds: int) -> None:
     """Each round two planners, each with the database opened for himself, publish on the same base at once."""
-    with open_database(url) as one, open_database(url) as other:
+    with opened(url) as one, opened(url) as other:
         last = publish(one, made(0), ME, now=START)
         for k in range(rounds):
             now, base, start = START + timedelta(hours=k + 1), last.id, threading.Barrier(2)
@@ -195,7 +196,7 @@ def test_g7_in_full_size(new_url: NewUrl) -> None:
 def test_g7_two_drafts_published_at_once_over_http(new_url: NewUrl) -> None:
     """Both are made on one base and signed; the clock, read when both maps are made, is where they meet."""
     url = new_url(initialised=True)
-    with open_database(url) as db:
+    with opened(url) as db:
         publish(db, made(0), ME, now=START)
     meet = threading.Barrier(2)
     armed = threading.Event()
@@ -325,7 +326,7 @@ def hold_g8(url: str, world: Callable[[np.random.Generator], tuple[list[Row], Dr
     rng = np.random.default_rng(8)
     rows, drawn = world(rng)
     version = version_of(rows, SETTINGS)
-    with open_database(url) as db:
+    with opened(url) as db:
         publish(db, version, ME, now=START)
         with db.reading() as session:
             read = read_version(session, version.hash)
@@ -442,7 +443,7 @@ def hold_g13(path: Path, template: Path, way: Callable[[Database], AbstractConte
     """No room: publications and edits are refused in a sentence, everybody reads on, all that was acknowledged is there. Room: they go."""
     shutil.copy(template, path)
     with ExitStack() as stack:
-        db = stack.enter_context(open_database(path))
+        db = stack.enter_context(opened(path))
         desk = Desk(db)
         first = publish(db, made(0), ME, now=START)
         draft = desk.begin("草案", "张", START).id
@@ -468,7 +469,7 @@ def hold_g13(path: Path, template: Path, way: Callable[[Database], AbstractConte
         edits += acknowledged(desk, draft, 1)
         assert refused
     assert check(path) == ()
-    with open_database(path) as db, db.reading() as session:
+    with opened(path) as db, db.reading() as session:
         assert [p.id for p in published(session)] == [first.id, done.id]
         assert read_version(session, done.version).data == made(1).data
         assert [e.seq for e in Desk(db).open(draft).log] == edits
@@ -496,7 +497,7 @@ def test_g13_a_disk_that_is_full_to_the_last_byte(small_disk: Path, template_fil
 
 def test_g13_a_server_without_room_says_so(new_postgresql: NewUrl) -> None:
     full = "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
-    with open_database(new_postgresql(initialised=True)) as db:
+    with opened(new_postgresql(initialised=True)) as db:
         first = publish(db, made(0), ME, now=START)
         with pytest.raises(NoRoom, match="could not extend file"):
             publish(db, made(1), ME, now=START, base=first.id, then=lambda session: session.execute(sa.text(full)))
@@ -506,7 +507,7 @@ def test_g13_a_server_without_room_says_so(new_postgresql: NewUrl) -> None:
 
 
 def test_g13_over_http_it_is_507_and_the_same_publication_goes_when_there_is_room(city_url: str) -> None:
-    with live(city_url) as address, open_database(city_url) as beside, file_limit(beside) as full:
+    with live(city_url) as address, opened(city_url) as beside, file_limit(beside) as full:
         who, chief = Person(address), Person(address, "局长")
         draft = who.begin()
         who.post(f"/api/v1/drafts/{draft}/edits", {"edit": handed("u00", 950, 950)})

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api.store.setup import opened
 from api.usecases.map_route import Asking, decision_told
 from geodata import store
 from geodata.crs import Datum, System, parse_crs, to_work
-from geodata.db import open_database
 from routing.model import Location
 from routing.route import complaint, route
 from tests.api.live import Person, live, place, published, served
@@ -181,7 +181,7 @@ def check_decisions(url: str, crowd: Crowd) -> None:
     """Each is what its own version decides there, to the letter."""
     seen = {(version, n) for version, n, _, _ in crowd.decided}
     maps: dict[str, Any] = {}
-    with open_database(url) as db, db.reading() as session:
+    with opened(url) as db, db.reading() as session:
         for version in {v for v, _ in seen}:
             maps[version] = store.read_version(session, version).map
     expected = {}

@@ -26,6 +26,7 @@ import pytest
 import shapely
 
 from api.settings import Serving, of_environment
+from api.store.setup import opened
 from api.usecases import histories as kept_histories
 from api.usecases import map_jobs, whatif
 from api.usecases import practice as practising
@@ -33,7 +34,6 @@ from api.usecases.histories import Histories, HistoryNameTaken, TooManyHistories
 from api.usecases.map_jobs import WarmStarts
 from api.usecases.route_file import How, PointFile
 from geodata import store
-from geodata.db import open_database
 from geodata.drafts import Desk
 from geodata.intake import Limits, Note
 from geodata.layer import in_metres
@@ -401,7 +401,7 @@ def test_without_a_map_in_force_nothing_is_taken_in(new_url: NewUrl) -> None:
 
 def directly(url: str, draft: str, source: PointFile, how: How) -> whatif.WhatIf:
     """As the command line does it, on the file itself."""
-    with open_database(url) as db:
+    with opened(url) as db:
         working = Desk(db).open(draft)
         with db.reading() as session:
             before = store.read_version(session, store.in_force(session, now()).version).map
@@ -711,7 +711,7 @@ def test_practice_proposes_and_a_document_makes_an_agreement(new_url: NewUrl, tm
         assert (after["step"], after["squad"]) == ("agreed", "su01")
         who.refused("POST", f"{path}/0", 409, "DraftClosed", json={"document": "5号文"})
     source = source_of(tmp_path / "cases.csv", data)
-    with open_database(url) as db, db.reading() as session:
+    with opened(url) as db, db.reading() as session:
         on = store.read_version(session, told["in_force"]).map
     expected = json.loads(json.dumps(practising.practice(on, source, "who", now=now).json()))
     got = {k: v for k, v in told.items() if k not in ("history", "in_force", "notes")}

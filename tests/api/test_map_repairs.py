@@ -14,7 +14,7 @@ import shapely
 import shapely.affinity
 from PIL import Image
 
-from geodata.db.schema import initialise
+from api.store.setup import initialise
 from geodata.layer import LayerName, Row
 from geodata.store import version_of
 from tests.api.live import Person, live, published

@@ -21,10 +21,10 @@ from owslib.ogcapi.features import Features
 
 from api.routers.asked import checked
 from api.routers.ogc import CONFORMS_WRITING
+from api.store.setup import opened
 from api.usecases.map_features import MapStore, Shelves, drawn
 from api.usecases.map_places import frame_named, shape_of
 from api.usecases.map_writes import Given, StaleTag, Target, change
-from geodata.db.engine import open_database
 from geodata.drafts import Desk, EditConflict, Working
 from geodata.edits import Edit, PutRow, row_said
 from geodata.layer import LayerName
@@ -378,7 +378,7 @@ class Interrupted(Desk):
 
 @pytest.mark.parametrize(("tagged", "refusal"), [(False, EditConflict), (True, StaleTag)])
 def test_a_feature_is_written_all_or_nothing(city_url: str, tagged: bool, refusal: type[JieguanError]) -> None:
-    with open_database(city_url) as db:
+    with opened(city_url) as db:
         of = MapStore(db, Interrupted(db), Maps(), Shelves(4), lambda: datetime.now(UTC))
         draft = of.desk.begin("改界", "张三", of.now())
         row = draft.now.row("township", "u11")

@@ -1,0 +1,1 @@
+"""The tables of the cases: rows in, values out."""

@@ -1,0 +1,77 @@
+"""Making, opening and upgrading a database of the service: the map's section and that of the cases, and what both begin with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from api.store.tables import WHOLE, Category, ChainHead
+from geodata import categories
+from geodata.db import schema
+from geodata.db.engine import Database, NotInitialised, open_database
+from geodata.db.schema import Schema
+from routing.model import Category as Code
+
+GENESIS = "0" * 64
+"""What the first entry of the record is chained to."""
+NATIONAL = "GB/T 30428.2"
+HAZARDS = frozenset(f"GB30428:{code}" for code in ("0401", "0402", "0403", "0404", "0405", "0408"))
+"""Cave-ins, burst mains, fallen lines: made safe first, ruled upon later."""
+MOBILE = frozenset(f"GB30428:{code}" for code in ("0501", "0502", "0509"))
+"""Offenders who walk away: where neighbours agreed so, the first finder handles them."""
+OWN = {
+    Code("JIEGUAN:conduct"): ("执法人员行为投诉", "Complaint about an officer's conduct"),
+    Code("JIEGUAN:selective"): ("选择性执法投诉", "Complaint about selective enforcement"),
+}
+"""Go to supervision, never to the squad complained of."""
+ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def initialise(url: str | Path, work_crs: str) -> None:
+    """Make the schema of the service, with the categories of the national standard and an empty record. A second time: nothing."""
+    schema.initialise(url, work_crs, WHOLE)
+    _begin(url)
+
+
+def upgrade(url: str | Path) -> Schema:
+    """Bring a database to the schema of this program; one that had only a map gets what a service begins with."""
+    before = schema.upgrade(url, WHOLE)
+    _begin(url)
+    return before
+
+
+def opened(url: str | Path) -> Database:
+    """An initialised database of the service. Raises what `open_database` raises."""
+    db = open_database(url, sections=WHOLE)
+    with db.reading() as session:
+        begun = session.get(ChainHead, 1) is not None
+    if not begun:  # it was stopped between the schema and its first rows
+        db.close()
+        raise NotInitialised(url=db.url)
+    return db
+
+
+def _begin(url: str | Path) -> None:
+    with open_database(url, sections=WHOLE) as db, db.writing() as session:
+        if session.get(ChainHead, 1) is None:
+            session.add(ChainHead(id=1, event_id=0, hash=GENESIS))
+            session.add_all(_vocabulary())
+
+
+def _vocabulary() -> list[Category]:
+    names = {**categories.names(), **OWN}
+    return [
+        Category(
+            code=code, since=ALWAYS, until=None, zh=zh, en=en, hazard=code in HAZARDS, mobile=code in MOBILE,
+            to_supervision=code in OWN, document=NATIONAL if code in categories.names() else "jieguan",
+        )
+        for code, (zh, en) in names.items()
+    ]  # fmt: skip
+
+
+def vocabulary(session: Session, at: datetime) -> dict[str, Category]:
+    """The categories in use at an instant, by code."""
+    rows = session.query(Category).filter(Category.since <= at, (Category.until.is_(None)) | (Category.until > at))
+    return {row.code: row for row in rows}
