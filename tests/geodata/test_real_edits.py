@@ -42,7 +42,8 @@ def rows_in(data_dir: Path, name: str) -> tuple[tuple[Row, ...], Settings, str]:
     source = LAYERS[name]
     if source is None:  # 64 units whose borders have 700 vertices each: 100,000 vertices
         shapes = jagged(8, 700)
-        rows = [township(c, shapely.transform(s, lambda xy: xy + np.array([460_000, 3_850_000]))) for c, s in shapes.items()]
+        units = [township(c, shapely.transform(s, lambda xy: xy + np.array([460_000, 3_850_000]))) for c, s in shapes.items()]
+        rows = [replace(unit, facts={**unit.facts, "squad": "d"}) for unit in units]
         squad = {"code": "d", "name": "", "kind": "territorial", "duty": True, "township": None, "phone": "", "office": None}
         return (*rows, Row(LayerName.SQUAD, "d", squad)), Settings("EPSG:4547", 15.0), "township"
     path, datum = source
