@@ -56,16 +56,27 @@ def category(row: Row, field: str, value: str) -> Category:
     if form is None:
         raise CategoryWithoutScheme(file=row.file, row=row.number, field=field, value=value, hint=_hint(value))
     code = Category(value)
-    local = form["scheme"] == "GB30428" and LOCAL.fullmatch(form["code"])
-    if form["scheme"] in schemes() and code not in names() and not local:
+    if not is_code(value):
         facts = {"value": value, "scheme": form["scheme"], "near": _near(value)}
         raise UnknownCategory(file=row.file, row=row.number, field=field, **facts)
     return code
 
 
+def is_code(value: str) -> bool:
+    """Can it be a category: of a known scheme in its table or local to a city, of another scheme of the right form?"""
+    form = FORM.fullmatch(value)
+    if form is None:
+        return False
+    return form["scheme"] not in schemes() or Category(value) in names() or _local(form)
+
+
 def categories(row: Row, field: str = "categories") -> frozenset[Category]:
     """The '|' list of categories; empty means all."""
     return frozenset(category(row, field, value) for value in row.listed(field))
+
+
+def _local(form: re.Match[str]) -> bool:
+    return form["scheme"] == "GB30428" and LOCAL.fullmatch(form["code"]) is not None
 
 
 def _hint(value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +18,7 @@ from geodata.points import LatLonSwapped, PointColumns, locate
 from routing.errors import JieguanError, Lang
 from routing.explain import Change, Question, explain
 from routing.jurisdiction import JurisdictionMap
-from routing.model import Category, Decision, Location, SquadCode
+from routing.model import Category, Decision, Location, SquadCode, Step
 from routing.route import complaint, route
 
 
@@ -55,8 +56,8 @@ def why(of: MapStore, asking: Asking, lang: Lang) -> dict[str, Any]:
     found = explain(on, _place(on, asking), _category(asking), at, found_by=_squad(asking), case=asking.case)
     return {
         "version": version, "at": at.isoformat(), "decision": decision_told(found.decision, lang),
-        "change": None if found.change is None else _change_told(found.change, on),
-        "question": None if found.question is None else _question_told(found.question),
+        "change": None if found.change is None else change_told(found.change, on),
+        "question": None if found.question is None else question_told(found.question),
     }  # fmt: skip
 
 
@@ -66,14 +67,19 @@ def decision_told(decision: Decision, lang: Lang) -> dict[str, Any]:
         "squad": decision.squad, "assist": list(decision.assist), "step": decision.step.value,
         "step_name": step_words(decision.step, lang)[0], "doubtful": decision.doubtful,
         "margin_m": round(decision.margin_m, 3), "runner_up": decision.runner_up, "township": decision.township,
-        "reasons": [
-            {
-                "step": r.step.value, "step_name": step_words(r.step, lang)[0], "found": list(r.found), "chosen": r.chosen,
-            }
-            for r in decision.reasons
-        ],
+        "reasons": reasons_told(plain_reasons(decision), lang),
         "pin": {"map": decision.pin.map_version, "rules_version": decision.pin.rules_version},
     }  # fmt: skip
+
+
+def plain_reasons(decision: Decision) -> list[dict[str, Any]]:
+    """A decision's reasons as they are kept: codes only."""
+    return [{"step": r.step.value, "found": list(r.found), "chosen": r.chosen} for r in decision.reasons]
+
+
+def reasons_told(reasons: Sequence[Mapping[str, Any]], lang: Lang) -> list[dict[str, Any]]:
+    """Reasons with their steps named in a language."""
+    return [{"step_name": step_words(Step(r["step"]), lang)[0], **r} for r in reasons]
 
 
 def _map(of: MapStore, asking: Asking) -> tuple[str, JurisdictionMap, datetime]:
@@ -105,7 +111,7 @@ def _squad(asking: Asking) -> SquadCode | None:
     return None if asking.found_by is None else SquadCode(asking.found_by)
 
 
-def _change_told(change: Change, on: JurisdictionMap) -> dict[str, Any]:
+def change_told(change: Change, on: JurisdictionMap) -> dict[str, Any]:
     lon, lat = to_wgs84([change.x], [change.y], System(parse_crs(on.settings.work_crs), parse_datum("wgs84")))
     return {
         "squad": change.squad, "distance_m": round(change.distance_m, 3), "bearing": round(change.bearing, 1),
@@ -113,6 +119,6 @@ def _change_told(change: Change, on: JurisdictionMap) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _question_told(question: Question) -> dict[str, Any]:
+def question_told(question: Question) -> dict[str, Any]:
     options = [{"squad": o.squad, "bearing": round(o.bearing, 1), "share": o.share} for o in question.options]
     return {"options": options, "removes": question.removes}

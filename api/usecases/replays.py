@@ -1,0 +1,88 @@
+"""The same request once, however often it comes: the first answer is kept under its Idempotency-Key and given again.
+
+Stripe's rules, as the IETF draft has them: a key is somebody's own; with another request under the same key nothing is done; what
+failed is not kept, so it can be tried again. A twin that comes while the first is at work waits for it and gets the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from api.security import Principal
+from api.store.record import Page
+from api.store.tables import Replay, refusal
+from api.usecases.office import Office
+from routing.errors import JieguanError
+
+KEPT = timedelta(hours=48)
+
+
+class KeyReused(JieguanError):
+    zh = "Idempotency-Key“{value}”已用于另一个请求:为免误办,此次未作任何改动。新的请求请用新的键。"
+    en = "The Idempotency-Key {value!r} was used for another request, so nothing was done. Use a new key for a new request."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: its Idempotency-Key, if it has one, and its content to the letter."""
+
+    key: str | None
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered, now and whenever the same request comes again. `again`: it was."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+    again: bool = False
+
+
+def once(of: Office, who: Principal, asked: Asked, write: Callable[[Page], Answer]) -> Answer:
+    """What `write` answers, in one transaction with what it writes; or what it answered before. Raises KeyReused."""
+    if asked.key is None:
+        with of.book.writing() as page:
+            return write(page)
+    digest = of.vault.mac("replay", asked.content)
+    try:
+        with of.book.writing() as page:
+            kept = _kept(page.session, who, asked.key, digest)
+            if kept is not None:
+                return kept
+            mine = Replay(account=who.account, key=asked.key, request=digest, at=of.now(), status=0, headers={}, body=None)
+            page.session.add(mine)
+            page.session.flush()  # a twin waits here
+            answer = write(page)
+            mine.status, mine.headers, mine.body = answer.status, dict(answer.headers), answer.body
+            return answer
+    except IntegrityError as error:
+        if refusal(error) != "pk_replay":
+            raise
+    with of.db.reading() as session:
+        kept = _kept(session, who, asked.key, digest)
+    assert kept is not None, "the twin that was first has committed"
+    return kept
+
+
+def _kept(session: Session, who: Principal, key: str, digest: str) -> Answer | None:
+    found = session.get(Replay, (who.account, key))
+    if found is None:
+        return None
+    if found.request != digest:
+        raise KeyReused(value=key[:80])
+    return Answer(found.status, found.headers, found.body, again=True)
+
+
+def forget(of: Office) -> int:
+    """Answers older than two days go. How many."""
+    with of.db.writing() as session:
+        return int(session.execute(sa.delete(Replay).where(Replay.at < of.now() - KEPT)).rowcount)
