@@ -88,8 +88,8 @@ def create_app(
                     await to_thread.run_sync(runner.close)
 
     app = FastAPI(
-        title="jieguan", version="1", description=ABOUT, lifespan=lifespan, openapi_url="/api/openapi.json",
-        docs_url=None, redoc_url=None,
+        title="jieguan", version="1", description=ABOUT, lifespan=lifespan, openapi_url=None, docs_url=None,
+        redoc_url=None,
         responses={422: {"description": "problem details", "content": {"application/problem+json": {}}}},
     )  # fmt: skip
     app.state.serving = serving

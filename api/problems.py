@@ -29,6 +29,7 @@ from geodata.written import CannotWrite
 from routing.errors import JieguanError, Lang, told_in
 
 STATUS: Mapping[type[JieguanError], int] = {
+    security.NotLoggedIn: 401,
     security.Refused: 403,
     drafts.UnknownDraft: 404,
     store.UnknownVersion: 404,
@@ -82,6 +83,7 @@ STATUS: Mapping[type[JieguanError], int] = {
 
 TITLES: Mapping[int, tuple[str, str]] = {
     400: ("请求有误", "Bad request"),
+    401: ("需要登录", "Login needed"),
     403: ("不允许", "Not allowed"),
     404: ("没有找到", "Not found"),
     405: ("不支持此方法", "Method not allowed"),
@@ -190,6 +192,8 @@ def problem(status: int, lang: Lang, headers: Mapping[str, str] | None = None, *
     out = {**(headers or {}), "Content-Language": lang, "Cache-Control": "no-store"}
     if status == 503:
         out["Retry-After"] = "2"
+    if status == 401:
+        out["WWW-Authenticate"] = "Bearer"
     return Response(json.dumps(body, ensure_ascii=False), status, out, "application/problem+json")
 
 

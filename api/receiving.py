@@ -1,7 +1,7 @@
 """Files as bodies: put aside as they arrive, on disk beyond a megabyte, while no thread waits for them; then handed to the endpoint.
 
 A file is the body itself (application/octet-stream), or the one part of a form (multipart/form-data), as browsers send it. Who may
-not write is told so before anything is read, and only so many files are received at once. `app.Door` keeps size and time.
+not write has been told so before (`security.admit`), and only so many files are received at once. `app.Door` keeps size and time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.schemas.strict import WrongMedia
-from api.security import writer
 from routing.errors import JieguanError
 
 IN_MEMORY = 1 << 20
@@ -57,8 +56,7 @@ class Received:
 
 @asynccontextmanager
 async def receiving(request: Request) -> AsyncIterator[None]:
-    """The file of a request, as `request.state.file`; gone afterwards. Raises what `writer` raises, FilesBusy, NotAFileBody, NoFile."""
-    writer(request)
+    """The file of a request, as `request.state.file`; gone afterwards. Raises FilesBusy, NotAFileBody, NoFile."""
     app, limit = request.app.state, request.app.state.serving.files_at_once
     if app.receiving >= limit:  # asked and answered on the event loop: no lock
         raise FilesBusy(limit=limit)

@@ -1,4 +1,7 @@
-"""Who is asking. Until there are accounts: nobody may write, but for a development machine, where a header names the person.
+"""Who is asking, and may he? Asked before anything of a request is read; the tables are in `api.access`.
+
+    person: Who        in an endpoint: who asks, already let in
+    person: Writer     his name, as the map is signed with
 
 Development mode believes what it is told, so it is kept to this machine three times: `serve` refuses to listen anywhere else,
 a request from elsewhere is refused, and so is one for another host's name (a page that had its own name resolved to us).
@@ -12,26 +15,52 @@ from urllib.parse import unquote
 
 from fastapi import Depends, Request
 
+from api.access import ANYBODY, ENDPOINTS, Access, Principal
+from routing.case import Role
 from routing.errors import JieguanError
 
-HEADER = "X-Jieguan-Person"
+HEADER, ROLE, SQUAD = "X-Jieguan-Person", "X-Jieguan-Role", "X-Jieguan-Squad"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+NOBODY = "-"
 
 
 class Refused(JieguanError):
     """Not this person, not here, not now."""
 
 
-class WritingClosed(Refused):
-    zh = "本服务目前只读:账号与权限尚未启用,写入无人可归。在本机试用请以开发模式启动(jieguan serve --development)。"
-    en = (
-        "This service only reads: there are no accounts yet, so nobody could be held to what is written. To try it on your own "
-        "machine, start it in development mode (jieguan serve --development)."
-    )
+class NotLoggedIn(JieguanError):
+    zh = "此操作需要登录。请登录(POST /api/v1/sessions),或在请求头 Authorization: Bearer 中给出有效的令牌。"
+    en = "This takes a login. Log in (POST /api/v1/sessions), or give a valid token in the header Authorization: Bearer."
+
+
+class NotThisRole(Refused):
+    zh = "角色“{role}”不能进行此操作(可以的有:{may})。请由有权的同事办理,或请管理员调整角色。"
+    en = "The role {role!r} may not do this (these may: {may}). Let a colleague do it who may, or ask an administrator for the role."
+
+
+class NoRule(Refused):
+    zh = "没有规定谁可以进行此操作,因此不放行。请联系管理员。"
+    en = "Nothing says who may do this, so nobody may. Tell who runs the service."
 
 
 class PersonMissing(Refused):
     zh = "未指明操作人:每项修改都要记名。请在请求头 {header} 中写明姓名(中文用 UTF-8 或百分号编码)。"
     en = "No person is named, and every change is recorded under a name. State yours in the header {header} (UTF-8 or percent-encoded)."
+
+
+class UnknownRole(Refused):
+    zh = "没有“{value}”这个角色。可用:{known}。"
+    en = "There is no role {value!r}. There are: {known}."
+
+
+class SquadOfNobody(Refused):
+    zh = "中队人员须指明所属中队。请在请求头 {header} 中写明中队编码。"
+    en = "People of a squad have to say of which. State its code in the header {header}."
+
+
+class NotHisSide(Refused):
+    zh = "中队长只能代表本中队({squad})签署,此处签的是“{side}”。请由该方的中队长或督查签署。"
+    en = "A squad leader signs for his own squad ({squad}), and this is for {side!r}. Let its leader sign, or a supervisor."
 
 
 class NotThisMachine(Refused):
@@ -59,20 +88,67 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def writer(request: Request) -> str:
-    """The person who writes. Raises WritingClosed, NotThisMachine, PersonMissing."""
-    if not request.app.state.serving.development:
-        raise WritingClosed
+async def admit(request: Request, path: str) -> None:
+    """Let in who may ask this of an address, by its template; the endpoint finds him by `Who`.
+
+    Raises NoRule, NotLoggedIn, NotThisRole, and in development mode NotThisMachine, PersonMissing, UnknownRole, SquadOfNobody.
+    """
+    access = ENDPOINTS.get((request.method, path))
+    if access is None:
+        raise NoRule
+    principal = ANYBODY if access.open else _known(request)
+    if principal.role not in access.roles:
+        raise _not_in(principal.role, access)
+    request.state.principal = principal
+
+
+def _not_in(role: Role, access: Access) -> JieguanError:
+    if role is Role.PUBLIC:
+        return NotLoggedIn()
+    return NotThisRole(role=role.value, may=", ".join(sorted(access.roles)))
+
+
+def _known(request: Request) -> Principal:
+    return _developer(request) if request.app.state.serving.development else ANYBODY
+
+
+def _developer(request: Request) -> Principal:
+    """Whoever the headers say. Raises NotThisMachine, PersonMissing, UnknownRole, SquadOfNobody."""
     for host in (None if request.client is None else request.client.host, request.url.hostname):
         if not is_loopback(host):
-            raise NotThisMachine(host=host or "-")
-    try:  # headers are bytes: what came as UTF-8 was read as Latin-1
-        name = unquote(request.headers.get(HEADER, "").encode("latin-1").decode(), errors="strict").strip()
-    except UnicodeDecodeError as error:
-        raise PersonMissing(header=HEADER) from error
-    if not name.isprintable() or not 0 < len(name) <= 100:
+            raise NotThisMachine(host=host or NOBODY)
+    role, squad = _stated(request, ROLE) or Role.PLANNER.value, _stated(request, SQUAD) or None
+    if role not in frozenset(Role):
+        raise UnknownRole(value=role, known=", ".join(Role))
+    if role in (Role.LEADER, Role.MEMBER) and squad is None:
+        raise SquadOfNobody(header=SQUAD)
+    name = _stated(request, HEADER)
+    if not name and request.method not in SAFE:
         raise PersonMissing(header=HEADER)
-    return name
+    return Principal(name or NOBODY, name or NOBODY, Role(role), squad, "development")
 
 
+def _stated(request: Request, header: str) -> str:
+    """What a header says. Headers are bytes: what came as UTF-8 was read as Latin-1. Raises PersonMissing."""
+    try:
+        said = unquote(request.headers.get(header, "").encode("latin-1").decode(), errors="strict").strip()
+    except UnicodeDecodeError as error:
+        raise PersonMissing(header=header) from error
+    if not said.isprintable() or len(said) > 100:
+        raise PersonMissing(header=header)
+    return said
+
+
+async def who(request: Request) -> Principal:
+    """Who asks: he has been let in."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+async def writer(request: Request) -> str:
+    """The name of who asks."""
+    return (await who(request)).name
+
+
+Who = Annotated[Principal, Depends(who)]
 Writer = Annotated[str, Depends(writer)]

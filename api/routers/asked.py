@@ -1,4 +1,4 @@
-"""What every address asks of a request: a body that is JSON without tricks, parameters it knows, once each; and how it answers."""
+"""What every address asks of a request: who may ask at all, a body that is JSON without tricks, parameters it knows, once each."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
 
+from api.access import ANYBODY
 from api.problems import language
 from api.schemas.map_rows import MODELS
 from api.schemas.strict import WrongMedia, read_json
+from api.security import admit
 from api.usecases.map_features import MapStore
 from api.usecases.map_places import OfTheAddress
 from geodata.layer import LayerName
@@ -48,7 +50,7 @@ class _Read(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses what it does not know."""
+    """A route that refuses whom and what it does not know."""
 
     def parameters(self) -> set[str]:
         """What may stand behind the `?` of its address."""
@@ -59,13 +61,17 @@ class StrictRoute(APIRoute):
         takes_body, untyped = self.body_field is not None, self.strict_content_type is False
 
         async def handle(request: Request) -> Response:
+            await admit(request, self.path_format)
             check_parameters(request, known)
             read = _Read(request.scope, request.receive)
             data = await read.body() if takes_body else b""
             if data:
                 _check_media(request.headers.get("content-type"), untyped)
                 read.value = read_json(data)
-            return await answer(read)
+            response = await answer(read)
+            if request.state.principal is not ANYBODY:  # what was told to one is not kept for others
+                response.headers.setdefault("Cache-Control", "no-store")
+            return response
 
         return handle
 

@@ -20,7 +20,7 @@ from api.receiving import FORM, RAW, File, receiving
 from api.routers.asked import IfMatch, In, Of, StrictRoute, check_parameters, revision_of
 from api.schemas import files as sent
 from api.schemas.strict import Line
-from api.security import Writer
+from api.security import Writer, admit
 from api.usecases import layers_inout, map_drafts
 from api.usecases.map_drafts import By
 from api.usecases.map_features import MapStore
@@ -48,6 +48,7 @@ class FileRoute(StrictRoute):
         async def handle(request: Request) -> Response:
             if not takes_file:
                 return await answer(request)
+            await admit(request, self.path_format)
             check_parameters(request, known)
             async with receiving(request):
                 return await answer(request)

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it work?"""
+"""Is the process alive, can it work, and what can it be asked?"""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ async def healthz() -> dict[str, str]:
 def readyz(of: Of, request: Request) -> dict[str, Any]:
     held = in_force(of)
     return {"status": "ready", "version": held.version, "development": request.app.state.serving.development}
+
+
+@router.get("/api/openapi.json", summary="This description", include_in_schema=False)
+def description(request: Request) -> dict[str, Any]:
+    told: dict[str, Any] = request.app.openapi()
+    return told

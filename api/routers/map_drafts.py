@@ -9,12 +9,13 @@ import numpy as np
 import shapely
 from fastapi import APIRouter, Body, Response
 
+from api.access import signs
 from api.problems import status_of, told
 from api.routers.asked import IfMatch, In, Of, StrictRoute, checked, revision_of
 from api.routers.map_versions import Crs, Limit, Offset
 from api.routers.pages import collection_answer
 from api.schemas import map_drafts as sent
-from api.security import Writer
+from api.security import NotHisSide, Who, Writer
 from api.usecases import map_defects
 from api.usecases import map_drafts as use
 from api.usecases.map_drafts import By
@@ -134,8 +135,10 @@ def signatures(of: Of, draft: str) -> list[dict[str, Any]]:
 
 
 @router.post("/drafts/{draft}/signatures", status_code=201, summary="Sign what the draft now is")
-def sign(of: Of, draft: str, body: sent.NewSignature, person: Writer, if_match: IfMatch = None) -> list[dict[str, Any]]:
-    by = By(draft, person, revision_of(if_match, body.seen))
+def sign(of: Of, draft: str, body: sent.NewSignature, person: Who, if_match: IfMatch = None) -> list[dict[str, Any]]:
+    if not signs(person, body.side, body.role == "superior"):
+        raise NotHisSide(side=body.side, squad=person.squad or "-")
+    by = By(draft, person.name, revision_of(if_match, body.seen))
     use.sign(of, by, body.side, body.role, body.reason, body.document)
     return use.signatures(of, draft)
 

@@ -15,10 +15,13 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from api.access import LOOKS_AT_DRAFTS
+from api.description import of_role
 from api.routers.asked import In, Of, StrictRoute, tag_of
 from api.routers.pages import GEOJSON, collection_answer
 from api.schemas.map_rows import TITLES, json_schema
 from api.schemas.strict import instant
+from api.security import Who
 from api.usecases import map_drafts
 from api.usecases.map_features import (
     Asked,
@@ -97,8 +100,8 @@ of_draft = APIRouter(
 )
 
 
-def landing(of: Of, at: At, lang: In) -> dict[str, Any]:
-    """Where everything else is."""
+def landing(of: Of, at: At, lang: In, asker: Who) -> dict[str, Any]:
+    """Where everything else is; drafts only for those who may look at them."""
     links = [
         _link(at.url, "self", "application/json"),
         _link(f"{at.url}/api", "service-desc", OPENAPI),
@@ -109,7 +112,7 @@ def landing(of: Of, at: At, lang: In) -> dict[str, Any]:
         standing = map_drafts.draft(of, at.draft)
         title = f"草案:{standing['name']}" if lang == "zh-CN" else f"Draft: {standing['name']}"
         return {"title": title, "description": standing["state"], "links": links}
-    for one_draft in map_drafts.drafts(of):
+    for one_draft in map_drafts.drafts(of) if asker.role in LOOKS_AT_DRAFTS.roles else ():
         if one_draft["state"] == OPEN:
             url = f"{at.url}/drafts/{one_draft['id']}"
             links.append({**_link(url, "related", "application/json"), "title": one_draft["name"]})
@@ -122,9 +125,9 @@ def conformance(at: At) -> dict[str, Any]:
     return {"conformsTo": CONFORMS + (CONFORMS_WRITING if at.draft is not None else [])}
 
 
-def description(request: Request) -> Response:
-    """OpenAPI, of everything."""
-    return JSONResponse(request.app.openapi(), media_type=OPENAPI)
+def description(request: Request, asker: Who) -> Response:
+    """OpenAPI, of what the asker may ask."""
+    return JSONResponse(of_role(request.app, asker.role), media_type=OPENAPI)
 
 
 def collections(of: Of, at: At, lang: In) -> dict[str, Any]:

@@ -256,11 +256,11 @@ def test_on_either_database(new_url: NewUrl) -> None:
 # ---- who may -----------------------------------------------------------------------------------------------------------
 
 
-def test_without_accounts_nobody_writes(city_url: str) -> None:
+def test_without_a_login_nobody_writes(city_url: str) -> None:
     with live(city_url, development=False) as address:
         who = Person(address)
-        who.refused("POST", "/api/v1/drafts", 403, "WritingClosed", json={"name": "x"})
-        who.refused("POST", "/ogc/drafts/x/collections/squad/items", 403, "WritingClosed", json={"type": "Feature"})
+        who.refused("POST", "/api/v1/drafts", 401, "NotLoggedIn", json={"name": "x"})
+        who.refused("POST", "/ogc/drafts/x/collections/squad/items", 401, "NotLoggedIn", json={"type": "Feature"})
         assert who.get("/readyz")["development"] is False
 
 

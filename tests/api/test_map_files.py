@@ -282,7 +282,7 @@ def test_who_may_not_write_is_told_before_the_file_is_sent(city_url: str) -> Non
     with live(city_url, development=False) as address:
         for path in ("/api/v1/drafts/x/uploads?name=a.gpkg", "/api/v1/histories?name=a"):
             head = f"POST {path} HTTP/1.1\r\n{PERSON}Content-Length: {1 << 30}\r\n"
-            assert answered(address, head)[0].startswith("HTTP/1.1 403")
+            assert answered(address, head)[0].startswith("HTTP/1.1 401")
 
 
 def test_only_so_many_files_are_received_at_once(city_url: str) -> None:

@@ -785,7 +785,7 @@ def test_practice_needs_to_know_who_and_when(zhang: Person) -> None:
     assert tempfile.gettempdir() not in json.dumps(problem)
 
 
-def test_without_accounts_nobody_asks(city_url: str) -> None:
+def test_without_a_login_nobody_asks(city_url: str) -> None:
     with live(city_url, development=False) as address:
         who = Person(address)
         for method, path, body in (
@@ -795,8 +795,9 @@ def test_without_accounts_nobody_asks(city_url: str) -> None:
             ("DELETE", "/api/v1/jobs/x", None),
             ("DELETE", "/api/v1/histories/x", None),
         ):
-            who.refused(method, path, 403, "WritingClosed", **({} if body is None else {"json": body}))
-        assert who.get("/api/v1/jobs") == who.get("/api/v1/histories") == []
+            who.refused(method, path, 401, "NotLoggedIn", **({} if body is None else {"json": body}))
+        for path in ("jobs", "histories"):
+            who.refused("GET", f"/api/v1/{path}", 401, "NotLoggedIn")
 
 
 def test_openapi_has_examples_of_every_question_and_job(reading: str) -> None:
@@ -822,7 +823,7 @@ def test_the_environment_names_the_folder_of_histories(tmp_path: Path) -> None:
 
 
 def test_of_several_processes_none_keeps_jobs(new_embedded: NewUrl) -> None:
-    with served(new_embedded(initialised=True), "--workers", "2") as address:
+    with served(new_embedded(initialised=True), "--workers", "2", "--development") as address:
         for path in ("jobs", "histories"):
             answer = httpx.get(f"{address}/api/v1/{path}", headers={"Accept-Language": "en"}, timeout=60)
             assert (answer.status_code, answer.json()["type"]) == (501, "urn:jieguan:problem:OneProcess")

@@ -202,7 +202,7 @@ def test_without_accounts_nobody_repairs(template_of_dirt: Path, tmp_path: Path)
     path = tmp_path / "city.db"
     path.write_bytes(template_of_dirt.read_bytes())
     with live(str(path), development=False) as address:
-        Person(address).refused("POST", "/api/v1/drafts/x/repairs", 403, "WritingClosed", json={"all": True})
+        Person(address).refused("POST", "/api/v1/drafts/x/repairs", 401, "NotLoggedIn", json={"all": True})
 
 
 def test_on_either_database(new_url: NewUrl) -> None:
