@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.routers.asked import In, Of, StrictRoute
-from api.schemas.map_route import Place
+from api.schemas.map_route import Place, Places
 from api.usecases import map_route as use
 
 router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["route"])
@@ -16,6 +16,11 @@ router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["route"])
 @router.post("/route", summary="The responsible squad under the version in force")
 def route(of: Of, body: Place, lang: In) -> dict[str, Any]:
     return use.decide(of, use.Asking(**body.model_dump()), lang)
+
+
+@router.post("/route/many", summary="The same for up to 10,000 places at once, in their order")
+def many(of: Of, body: Places, lang: In) -> dict[str, Any]:
+    return use.decide_many(of, [use.Asking(**place.model_dump()) for place in body.places], body.reasons, lang)
 
 
 @router.post("/explain", summary="... with what would change the answer, and the question that would settle a doubt")

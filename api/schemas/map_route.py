@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from api.schemas.map_rows import CategoryCode
-from api.schemas.strict import Code, Instant, Line, Number, Strict
+from api.schemas.strict import Code, Instant, Line, Number, Strict, Truth
 
 
 class Place(Strict):
@@ -26,3 +26,10 @@ class Place(Strict):
     at: Instant | None = None
     found_by: Code | None = None
     case: Code | None = None
+
+
+class Places(Strict):
+    """Up to 10,000 places. `reasons`: with each decision, what every step found."""
+
+    places: Annotated[tuple[Place, ...], Field(min_length=1, max_length=10_000)]
+    reasons: Truth = False

@@ -17,9 +17,9 @@ from geodata.crs import NotDegrees, System, parse_crs, parse_datum, to_wgs84
 from geodata.points import LatLonSwapped, PointColumns, locate
 from routing.errors import JieguanError, Lang
 from routing.explain import Change, Question, explain
-from routing.jurisdiction import JurisdictionMap
+from routing.jurisdiction import JurisdictionMap, micros
 from routing.model import Category, Decision, Location, SquadCode, Step
-from routing.route import complaint, route
+from routing.route import Complaints, complaint, groups, route
 
 
 class NoPlace(JieguanError):
@@ -58,6 +58,58 @@ def why(of: MapStore, asking: Asking, lang: Lang) -> dict[str, Any]:
         "version": version, "at": at.isoformat(), "decision": decision_told(found.decision, lang),
         "change": None if found.change is None else change_told(found.change, on),
         "question": None if found.question is None else question_told(found.question),
+    }  # fmt: skip
+
+
+def decide_many(of: MapStore, askings: Sequence[Asking], reasons: bool, lang: Lang) -> dict[str, Any]:
+    """A decision for each place, in their order. What cannot be located goes to the duty squad, and says why.
+
+    Raises NothingInForce, UnknownDatum, LatLonSwapped (most of the places), NotDegrees.
+    """
+    now, answers = of.now(), [dict[str, Any]() for _ in askings]
+    with of.db.reading() as session:
+        instants = {a.at or now for a in askings}
+        names = {at: store.in_force(session, at).version for at in instants}
+        maps = {name: of.maps.of(session, name) for name in set(names.values())}
+    for name, on in maps.items():
+        rows = [i for i, a in enumerate(askings) if names[a.at or now] == name]
+        some = [askings[i] for i in rows]
+        complaints, errors = _complaints(on, some, now)
+        routed = route(on, complaints)
+        for k, i in enumerate(rows):
+            decision = routed.decision(k)
+            told = decision_told(decision, lang) if reasons else brief_told(decision)
+            answers[i] = told | {"location_error": errors[k], "version": name}
+    return {"at": now.isoformat(), "decisions": answers}
+
+
+def _complaints(on: JurisdictionMap, askings: Sequence[Asking], now: datetime) -> tuple[Complaints, list[str | None]]:
+    """As arrays; where a place is none, why."""
+    n = len(askings)
+    x, y, error_m, errors = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n), np.full(n, None, object)
+    work, box = parse_crs(on.settings.work_crs), bounds_of(on)
+    for datum in {a.datum for a in askings}:
+        rows = np.flatnonzero([a.datum == datum for a in askings])
+        stated = {
+            "lon": np.array([askings[i].lon for i in rows]), "lat": np.array([askings[i].lat for i in rows]),
+            "error_m": np.array([askings[i].error_m for i in rows]),
+        }  # fmt: skip
+        of = PointColumns("lon", "lat", System(None, parse_datum(datum, "datum")), error_field="error_m")
+        found = locate(stated, of, work, box)
+        x[rows], y[rows], errors[rows] = found.x, found.y, found.location_error
+        error_m[rows] = np.where(found.ok, found.error_m, 0.0)
+    finders = [on.squad_number.get(SquadCode(a.found_by), -1) if a.found_by is not None else -1 for a in askings]
+    at = np.array([micros(a.at or now) for a in askings], np.int64)
+    case = np.array([a.case for a in askings], object) if any(a.case for a in askings) else None
+    group = groups(on, [a.category for a in askings])
+    return Complaints(x, y, error_m, at, group, np.array(finders, np.int32), case), [None if e is None else str(e) for e in errors]
+
+
+def brief_told(decision: Decision) -> dict[str, Any]:
+    """A decision without its reasons."""
+    return {
+        "squad": decision.squad, "assist": list(decision.assist), "step": decision.step.value, "doubtful": decision.doubtful,
+        "margin_m": round(decision.margin_m, 3), "runner_up": decision.runner_up, "township": decision.township,
     }  # fmt: skip
 
 
