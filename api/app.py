@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import uvicorn
 from anyio import to_thread
@@ -28,6 +29,7 @@ from uvicorn.supervisors import Multiprocess
 
 from api import problems, settings
 from api.routers import (
+    cases,
     files,
     health,
     jobs,
@@ -46,6 +48,7 @@ from api.usecases.histories import Histories
 from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
 from api.usecases.map_jobs import Studies, WarmStarts
+from api.usecases.office import Office
 from geodata.drafts import Desk
 from geodata.intake import Limits
 from geodata.store import Maps
@@ -54,7 +57,7 @@ from routing.errors import JieguanError
 ROUTERS = (
     health.router, map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
-    ogc_writing.router, ogc.of_draft, ogc.of_map,
+    ogc_writing.router, ogc.of_draft, ogc.of_map, cases.router,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(?P<uploads>uploads)|histories)$")
 FORM_BYTES = 1 << 16
@@ -76,7 +79,15 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = serving.threads
         with opened(serving.database) as db:
+            from pathlib import Path  # TEMP
+
+            from api.store.record import Anchor, Book
+            from api.vault import open_vault
+            private = Path(f"{db.path}.private") if db.path else Path("/tmp/jg/s4/private")
+            app.state.vault = open_vault(private, None)
+            app.state.book = Book(db, Anchor(private / "anchor"))
             of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
+            app.state.office = Office(db, of.maps, app.state.book, app.state.vault, now, ZoneInfo(serving.zone))
             limits = Limits(file=serving.history_bytes, rows=serving.history_rows)
             with closing(Histories(serving.histories, most=serving.keep_histories, limits=limits)) as histories:
                 runner = Jobs(now, queue=serving.queue, keep=serving.keep_jobs)

@@ -20,7 +20,8 @@ from starlette.exceptions import HTTPException
 
 from api import receiving, security
 from api.schemas import strict
-from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes
+from api.store import cases
+from api.usecases import histories, jobs, lifecycle, map_features, map_jobs, map_places, map_repairs, map_writes, queues
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.coverages import UnknownArc
@@ -73,6 +74,12 @@ STATUS: Mapping[type[JieguanError], int] = {
     map_jobs.NoSuchProposal: 404,
     receiving.FilesBusy: 503,
     CannotWrite: 500,
+    cases.UnknownCase: 404,
+    queues.NotYourQueue: 404,
+    lifecycle.StaleCase: 412,
+    lifecycle.CaseMovedOn: 409,
+    lifecycle.NotAllowed: 409,
+    lifecycle.VersionMissing: 428,
     engine.WriterBusy: 503,
     engine.ServerUnreachable: 503,
     engine.NoRoom: 507,
@@ -89,6 +96,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     405: ("不支持此方法", "Method not allowed"),
     408: ("等待超时", "Timed out"),
     409: ("与现状冲突", "Conflict with how things are"),
+    428: ("须先说明所见版本", "Say which version you saw"),
     412: ("内容已被改动", "Changed since you read it"),
     413: ("请求过大", "Too large"),
     415: ("格式不支持", "Not of a type we take"),

@@ -10,6 +10,7 @@ from geodata.child import FENCE
 
 DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
 WORKERS = "JIEGUAN_WORKERS"
+ZONE = "JIEGUAN_ZONE"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -21,6 +22,8 @@ class Serving:
     development: bool = False
     workers: int = 1
     """Of how many processes this is one. Jobs and past cases are kept in a process, so there are none where there are several."""
+    zone: str = "Asia/Shanghai"
+    """Where a day begins: for the numbers of cases."""
     body_bytes: int = 32 * 2**20
     body_seconds: float = 15.0
     """A body that is not all here by then is not waited for."""
@@ -51,7 +54,7 @@ class Serving:
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
     """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT, JIEGUAN_HISTORIES; JIEGUAN_WORKERS is set for its workers by `serve`."""
     database, histories = environment.get(DATABASE, "jieguan.db"), environment.get(HISTORIES) or None
-    return Serving(database, development(environment), int(environment.get(WORKERS) or 1), histories=histories)
+    return Serving(database, development(environment), int(environment.get(WORKERS) or 1), histories=histories, zone=environment.get(ZONE) or "Asia/Shanghai")
 
 
 def development(environment: Mapping[str, str] = os.environ) -> bool:
