@@ -20,7 +20,7 @@ from api.store.tables import CaseFile, Category, Reporter
 from api.usecases.map_route import change_told, question_told
 from api.usecases.office import Office, about_case, decision_of, seal
 from api.usecases.placing import Found, Where, decided
-from api.usecases.replays import Answer, Asked, once
+from api.usecases.replays import Answer, Asked, before, once
 from api.usecases.signs import question_words
 from api.words_cases import CHANNELS, state_words
 from geodata import categories
@@ -100,6 +100,8 @@ def take_in(of: Office, who: Principal, complaint: Complaint, asked: Asked, lang
     Raises PlaceMissing, ContactMissing, ContactOfNobody, CategoryNotInUse, UnknownChannel, NotYet, UnknownSquad, what `decided`
     raises, and KeyReused.
     """
+    if (answer := before(of, who, asked)) is not None:
+        return answer
     now = of.now()
     at = now if complaint.occurred_at is None else complaint.occurred_at
     _check(complaint, at, now)

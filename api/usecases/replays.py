@@ -22,6 +22,7 @@ from api.usecases.office import Office
 from routing.errors import JieguanError
 
 KEPT = timedelta(hours=48)
+PURPOSE = "replay"
 
 
 class KeyReused(JieguanError):
@@ -52,7 +53,7 @@ def once(of: Office, who: Principal, asked: Asked, write: Callable[[Page], Answe
     if asked.key is None:
         with of.book.writing() as page:
             return write(page)
-    digest = of.vault.mac("replay", asked.content)
+    digest = of.vault.mac(PURPOSE, asked.content)
     try:
         with of.book.writing() as page:
             kept = _kept(page.session, who, asked.key, digest)
@@ -71,6 +72,14 @@ def once(of: Office, who: Principal, asked: Asked, write: Callable[[Page], Answe
         kept = _kept(session, who, asked.key, digest)
     assert kept is not None, "the twin that was first has committed"
     return kept
+
+
+def before(of: Office, who: Principal, asked: Asked) -> Answer | None:
+    """What was answered before, for who would rather not begin the work. Raises KeyReused."""
+    if asked.key is None:
+        return None
+    with of.db.reading() as session:
+        return _kept(session, who, asked.key, of.vault.mac(PURPOSE, asked.content))
 
 
 def _kept(session: Session, who: Principal, key: str, digest: str) -> Answer | None:

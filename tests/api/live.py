@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,15 @@ class Person:
         return str(self.post("/api/v1/drafts", {"name": name})["id"])
 
 
+@lru_cache(maxsize=256)
+def _to_degrees(_thread: int) -> pyproj.Transformer:
+    """Made once for each thread: making one takes longer than most requests, and one is not for two threads."""
+    return pyproj.Transformer.from_crs(WORK_CRS, 4326, always_xy=True)
+
+
 def in_degrees(shape: Any) -> Any:
     """Metres from the corner of u00 -> GeoJSON in longitude and latitude, as pyproj has it."""
-    to = pyproj.Transformer.from_crs(WORK_CRS, 4326, always_xy=True)
+    to = _to_degrees(threading.get_ident())
     moved = shapely.transform(shape, lambda x, y: to.transform(x + X, y + Y), interleaved=False)
     return shapely.geometry.mapping(moved)
 
