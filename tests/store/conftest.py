@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 
 import pytest
 
@@ -15,10 +17,17 @@ from tests.db.conftest import (  # noqa: F401 - fixtures: a database of either k
     new_postgresql,
     new_url,
     other_url,
-    processes,
     server,
 )
 from tests.store.rows import prepared
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Processes that have everything imported when they begin, and nothing open."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["geodata.db.schema", "tests.db.contents", "api.store.opening", "tests.store.rows"])
+    return context
 
 
 @pytest.fixture
