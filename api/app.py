@@ -38,21 +38,25 @@ from api.routers import (
     map_versions,
     ogc,
     ogc_writing,
+    people,
 )
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
+from api.store.opening import working
 from api.store.setup import opened
 from api.usecases.histories import Histories
 from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
 from api.usecases.map_jobs import Studies, WarmStarts
+from api.usecases.people import People
 from geodata.drafts import Desk
 from geodata.intake import Limits
 from geodata.store import Maps
 from routing.errors import JieguanError
 
 ROUTERS = (
-    health.router, map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
+    health.router, people.router,
+    map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
 )  # fmt: skip
@@ -75,7 +79,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = serving.threads
-        with opened(serving.database) as db:
+        with working(serving) as has:
+            db, app.state.vault, app.state.book = has.db, has.vault, has.book
+            app.state.people = People(has.book, has.vault.mac, now)
             of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
             limits = Limits(file=serving.history_bytes, rows=serving.history_rows)
             with closing(Histories(serving.histories, most=serving.keep_histories, limits=limits)) as histories:
