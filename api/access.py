@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from routing.case import Actor, Role
+from routing.errors import JieguanError
 from routing.model import SquadCode
 
 R = Role
@@ -20,6 +21,24 @@ CALLS = frozenset({R.OPERATOR, R.DISPATCHER})
 SQUAD = frozenset({R.LEADER, R.MEMBER})
 PLANNER = frozenset({R.PLANNER})
 ADMINISTRATOR = frozenset({R.ADMINISTRATOR})
+
+
+class UnknownRole(JieguanError):
+    zh = "没有“{value}”这个角色。可用:{known}。"
+    en = "There is no role {value!r}. There are: {known}."
+
+
+class SquadNeeded(JieguanError):
+    zh = "角色“{role}”须指明所属中队:他能看到和办理的案件由此决定。请写明中队编码。"
+    en = "The role {role!r} needs a squad, which decides what cases he sees and handles. State its code."
+
+
+def role_named(value: str) -> Role:
+    """A role by its name. Raises UnknownRole."""
+    try:
+        return Role(value)
+    except ValueError as error:
+        raise UnknownRole(value=value[:60], known=", ".join(Role)) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from api.routers import (
     map_versions,
     ogc,
     ogc_writing,
+    people,
 )
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
@@ -50,13 +51,15 @@ from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
 from api.usecases.map_jobs import Studies, WarmStarts
 from api.usecases.office import Office
+from api.usecases.people import People
 from geodata.drafts import Desk
 from geodata.intake import Limits
 from geodata.store import Maps
 from routing.errors import JieguanError
 
 ROUTERS = (
-    health.router, map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
+    health.router, people.router,
+    map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map, cases.router,
 )  # fmt: skip
@@ -84,6 +87,7 @@ def create_app(
             if has.vault.made is not None:
                 log.warning("the master key of the cases is new: %s; keep a copy of it apart from the backups", has.vault.made)
             db, app.state.vault, app.state.book = has.db, has.vault, has.book
+            app.state.people = People(has.book, has.vault.mac, now)
             of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
             app.state.office = Office(db, of.maps, app.state.book, app.state.vault, now, ZoneInfo(serving.zone))
             limits = Limits(file=serving.history_bytes, rows=serving.history_rows)

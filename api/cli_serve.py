@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from api import settings
 from api.cli_options import JsonOption, LangOption
 from api.console import err, out, say
 
@@ -12,7 +13,7 @@ Opt = typer.Option
 
 
 def serve(
-    db: Annotated[str, Opt("--db", metavar="URL", help="serve_db")],
+    db: Annotated[str, Opt("--db", metavar="URL", help="serve_db", envvar=settings.DATABASE)] = "jieguan.db",
     host: Annotated[str, Opt("--host", help="serve_host")] = "127.0.0.1",
     port: Annotated[int, Opt("--port", min=0, max=65535, help="serve_port")] = 8000,
     workers: Annotated[int, Opt("--workers", min=1, help="serve_workers")] = 1,

@@ -31,6 +31,7 @@ from api.usecases import (
     map_places,
     map_repairs,
     map_writes,
+    people,
     queues,
 )
 from api.usecases.route_file import PointFile
@@ -42,6 +43,13 @@ from routing.errors import JieguanError, Lang, told_in
 
 STATUS: Mapping[type[JieguanError], int] = {
     security.NotLoggedIn: 401,
+    people.WrongLogin: 401,
+    people.TooManyTries: 429,
+    people.NotYourPassword: 403,
+    people.UnknownAccount: 404,
+    people.UnknownToken: 404,
+    people.NameTaken: 409,
+    people.LastAdministrator: 409,
     security.Refused: 403,
     drafts.UnknownDraft: 404,
     store.UnknownVersion: 404,
@@ -118,6 +126,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     415: ("格式不支持", "Not of a type we take"),
     422: ("输入有误", "Bad input"),
     428: ("须先说明所见版本", "Say which version you saw"),
+    429: ("尝试过多", "Too many tries"),
     500: ("程序出错", "Our fault"),
     503: ("暂不可用", "Not now"),
     507: ("没有空间", "No room"),
@@ -226,7 +235,8 @@ async def _ours(request: Request, error: Any) -> Response:
     lang, status = language(request), status_of(error)
     if status == 422 and isinstance(error, map_places.OfTheAddress):
         status = _for_the_address(request)
-    return problem(status, lang, **told(error, lang))
+    headers = {"Retry-After": str(error.facts["seconds"])} if status == 429 else None
+    return problem(status, lang, headers, **told(error, lang))
 
 
 async def _invalid(request: Request, error: Any) -> Response:

@@ -3,6 +3,8 @@
     person: Who        in an endpoint: who asks, already let in
     person: Writer     his name, as the map is signed with
 
+A browser has a cookie, and for what it writes the secret of another cookie as a header; a machine has a bearer token.
+
 Development mode believes what it is told, so it is kept to this machine three times: `serve` refuses to listen anywhere else,
 a request from elsewhere is refused, and so is one for another host's name (a page that had its own name resolved to us).
 """
@@ -13,12 +15,18 @@ import ipaddress
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
-from api.access import ANYBODY, ENDPOINTS, Access, Principal
+from api.access import ANYBODY, ENDPOINTS, Access, Principal, SquadNeeded, role_named
+from api.usecases import people
+from api.usecases.people import Entered, People
+from routing.case import SQUAD as SQUAD_ROLES
 from routing.case import Role
 from routing.errors import JieguanError
+from routing.model import SquadCode
 
+SESSION, CSRF, CSRF_HEADER = "jieguan_session", "jieguan_csrf", "X-CSRF-Token"
 HEADER, ROLE, SQUAD = "X-Jieguan-Person", "X-Jieguan-Role", "X-Jieguan-Squad"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 NOBODY = "-"
@@ -48,14 +56,12 @@ class PersonMissing(Refused):
     en = "No person is named, and every change is recorded under a name. State yours in the header {header} (UTF-8 or percent-encoded)."
 
 
-class UnknownRole(Refused):
-    zh = "没有“{value}”这个角色。可用:{known}。"
-    en = "There is no role {value!r}. There are: {known}."
-
-
-class SquadOfNobody(Refused):
-    zh = "中队人员须指明所属中队。请在请求头 {header} 中写明中队编码。"
-    en = "People of a squad have to say of which. State its code in the header {header}."
+class CsrfMissing(Refused):
+    zh = "写入请求缺少与登录相符的请求头 {header}:没有它,别的网页可以冒用您的登录。请带上 Cookie {cookie} 的值。"
+    en = (
+        "A request that writes lacks the header {header} that belongs to the login; without it, other pages could use your login. "
+        "Send the value of the cookie {cookie} in it."
+    )
 
 
 class NotHisSide(Refused):
@@ -91,12 +97,12 @@ def is_loopback(host: str | None) -> bool:
 async def admit(request: Request, path: str) -> None:
     """Let in who may ask this of an address, by its template; the endpoint finds him by `Who`.
 
-    Raises NoRule, NotLoggedIn, NotThisRole, and in development mode NotThisMachine, PersonMissing, UnknownRole, SquadOfNobody.
+    Raises NoRule, NotLoggedIn, NotThisRole, CsrfMissing, and in development mode NotThisMachine, PersonMissing, UnknownRole, SquadNeeded.
     """
     access = ENDPOINTS.get((request.method, path))
     if access is None:
         raise NoRule
-    principal = ANYBODY if access.open else _known(request)
+    principal = ANYBODY if access.open else await _known(request)
     if principal.role not in access.roles:
         raise _not_in(principal.role, access)
     request.state.principal = principal
@@ -108,24 +114,60 @@ def _not_in(role: Role, access: Access) -> JieguanError:
     return NotThisRole(role=role.value, may=", ".join(sorted(access.roles)))
 
 
-def _known(request: Request) -> Principal:
+async def _known(request: Request) -> Principal:
+    """By his token, else by his login, else in development mode by what he says. Accounts are looked up in a thread."""
+    of: People = request.app.state.people
+    if (stated := request.headers.get("authorization")) is not None:
+        scheme, _, token = stated.strip().partition(" ")
+        bearer = await run_in_threadpool(people.by_token, of, token.strip()) if scheme.lower() == "bearer" else None
+        if bearer is None:
+            raise NotLoggedIn
+        return bearer
+    if (secret := request.cookies.get(SESSION)) is not None:
+        found = await run_in_threadpool(people.by_session, of, secret)
+        if found is not None:
+            principal, csrf = found
+            if request.method not in SAFE and not people.same(request.headers.get(CSRF_HEADER, ""), csrf):
+                raise CsrfMissing(header=CSRF_HEADER, cookie=CSRF)
+            return principal
     return _developer(request) if request.app.state.serving.development else ANYBODY
 
 
+def whence(request: Request) -> str:
+    """The address a request comes from, as far as one client goes: of IPv6, its network. Headers are not believed."""
+    host = NOBODY if request.client is None else request.client.host
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def keep(request: Request, response: Response, entered: Entered) -> None:
+    """Give a browser its login: a secret no page can read, and one that ours can."""
+    secure = request.app.state.serving.secure or request.url.scheme == "https"
+    for name, value, hidden in ((SESSION, entered.secret, True), (CSRF, entered.csrf, False)):
+        response.set_cookie(name, value, max_age=int(people.LONGEST.total_seconds()), secure=secure, httponly=hidden, samesite="lax")
+
+
+def drop(response: Response) -> None:
+    """Take the login out of the browser."""
+    for name in (SESSION, CSRF):
+        response.delete_cookie(name)
+
+
 def _developer(request: Request) -> Principal:
-    """Whoever the headers say. Raises NotThisMachine, PersonMissing, UnknownRole, SquadOfNobody."""
+    """Whoever the headers say. Raises NotThisMachine, PersonMissing, UnknownRole, SquadNeeded."""
     for host in (None if request.client is None else request.client.host, request.url.hostname):
         if not is_loopback(host):
             raise NotThisMachine(host=host or NOBODY)
-    role, squad = _stated(request, ROLE) or Role.PLANNER.value, _stated(request, SQUAD) or None
-    if role not in frozenset(Role):
-        raise UnknownRole(value=role, known=", ".join(Role))
-    if role in (Role.LEADER, Role.MEMBER) and squad is None:
-        raise SquadOfNobody(header=SQUAD)
+    role, squad = role_named(_stated(request, ROLE) or Role.PLANNER), _stated(request, SQUAD)
+    if role in SQUAD_ROLES and not squad:
+        raise SquadNeeded(role=role.value)
     name = _stated(request, HEADER)
     if not name and request.method not in SAFE:
         raise PersonMissing(header=HEADER)
-    return Principal(name or NOBODY, name or NOBODY, Role(role), squad, "development")
+    return Principal(name or NOBODY, name or NOBODY, role, SquadCode(squad) if squad else None, "development")
 
 
 def _stated(request: Request, header: str) -> str:

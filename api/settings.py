@@ -15,6 +15,7 @@ DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "J
 WORKERS, PRIVATE, MASTER, NEW_MASTER = "JIEGUAN_WORKERS", "JIEGUAN_PRIVATE", "JIEGUAN_MASTER_KEY", "JIEGUAN_NEW_MASTER_KEY"
 ZONE = "JIEGUAN_ZONE"
 CHINA = "Asia/Shanghai"
+SECURE = "JIEGUAN_SECURE_COOKIES"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -51,6 +52,8 @@ class Serving:
     """Histories kept decided under the map in force, some 100 bytes a case."""
     threads: int = 16
     """Requests worked on at once; each new thread sets up its own PROJ, and more of them would only share the same cores."""
+    secure: bool = False
+    """Cookies go over https alone: somebody in front of us speaks it. Where we are asked by https it is so anyway."""
     keep_maps: int = 4
     keep_layers: int = 64
     private: str | None = None
@@ -70,6 +73,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
     return Serving(
         database, development(environment), int(environment.get(WORKERS) or 1), histories=histories,
         private=environment.get(PRIVATE) or None, master=environment.get(MASTER) or None, zone=environment.get(ZONE) or CHINA,
+        secure=environment.get(SECURE, "").lower() in TRUE,
     )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "development mode: anybody on this machine may write, under the name a header gives; listens on this machine only",
     ),
     "serving": (
-        "服务已就绪:{address}(数据库 {database},{workers} 个进程,只读)",
-        "ready: {address} (database {database}, {workers} process(es), read only)",
+        "服务已就绪:{address}(数据库 {database},{workers} 个进程)",
+        "ready: {address} (database {database}, {workers} process(es))",
     ),
     "serving_development": (
         "服务已就绪:{address}(数据库 {database},{workers} 个进程,开发模式:本机可写)",
