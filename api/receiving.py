@@ -101,7 +101,7 @@ async def _received(request: Request) -> UploadFile:
     return upload
 
 
-def the_file(request: Request) -> Received:
+async def the_file(request: Request) -> Received:
     """The file of this request."""
     received: Received = request.state.file
     return received

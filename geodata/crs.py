@@ -348,10 +348,15 @@ def crs_text(crs: pyproj.CRS) -> str:
 def parse_crs(value: str | int | pyproj.CRS, field: str = "--crs") -> pyproj.CRS:
     """Anything pyproj takes, horizontal part only. UnknownCrs otherwise."""
     try:
-        crs = pyproj.CRS.from_user_input(value)
+        return pyproj.CRS.from_user_input(value).to_2d() if isinstance(value, pyproj.CRS) else _named_crs(value)
     except CRSError as error:
         raise UnknownCrs(field=field, value=value, why=str(error).splitlines()[0]) from error
-    return crs.to_2d()
+
+
+@lru_cache(maxsize=64)
+def _named_crs(value: str | int) -> pyproj.CRS:
+    """Looked up once: a lookup takes longer than a decision."""
+    return pyproj.CRS.from_user_input(value).to_2d()
 
 
 def system(
@@ -413,6 +418,11 @@ def from_work(x: ArrayLike, y: ArrayLike, of: System, work: pyproj.CRS) -> Pair:
         return _transformed(x, y, work, of.crs)
     lon, lat = change_datum(*_transformed(x, y, work, _LONLAT), Datum.WGS84, of.datum)
     return (lon, lat) if of.crs is None else _transformed(lon, lat, _LONLAT, of.crs)
+
+
+def one_to_work(of: Datum, work: pyproj.CRS) -> Callable[[float, float], tuple[float, float]] | None:
+    """What takes one longitude and latitude to metres, the same as `to_work` to the bit; None for a datum with a shift to undo."""
+    return _transformer(_LONLAT, work).transform if _shift_of(of) is Datum.WGS84 else None
 
 
 def geometries_to_work(geometries: ArrayLike, of: System, work: pyproj.CRS, field: str = "layer") -> Shapes:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyproj
 from numpy.typing import NDArray
 
-from geodata.crs import BoolArray, Bounds, FloatArray, Pair, System, check_declared, to_work
+from geodata.crs import BoolArray, Bounds, Datum, FloatArray, Pair, System, check_declared, one_to_work, to_work
 from routing.errors import JieguanError, Lang
 
 FAR_M = 100_000.0  # beyond the extent's box: another city, and metres of our zone no longer mean much there
@@ -181,6 +181,28 @@ def locate(
     _refuse_swapped_file(x.values, y.values, of, found, int(np.count_nonzero(with_numbers)))
     error_m, widened = _error(x, y, error, of, found)
     return _located(px, py, error_m, widened, found, of, far_m)
+
+
+class OnePlace:
+    """Places plain longitudes and latitudes one at a time: the numbers of `locate`, or None for all that takes a closer look."""
+
+    def __init__(self, datum: Datum, work: pyproj.CRS, extent: Bounds | None) -> None:
+        self._move, self._extent = one_to_work(datum, work), extent
+
+    def __call__(self, lon: float, lat: float, error_m: float) -> tuple[float, float, float] | None:
+        """Metres of the work CRS and the error; None unless it lies within the extent's box, with decimals enough."""
+        if self._move is None or self._extent is None or not (abs(lon) <= 180 and abs(lat) <= 90 and 0 <= error_m <= WORLD_M):
+            return None
+        if _few_decimals(lon) and _few_decimals(lat):
+            return None
+        x, y = self._move(lon, lat)
+        west, south, east, north = self._extent
+        return (x, y, error_m) if west <= x <= east and south <= y <= north else None
+
+
+def _few_decimals(value: float) -> bool:
+    scale = 10.0 ** (ENOUGH_DECIMALS - 1)
+    return round(value * scale) / scale == value
 
 
 def numbers_of(columns: Mapping[str, Any], of: PointColumns) -> Pair:

@@ -30,6 +30,7 @@ from geodata.build import MapRefused
 from geodata.compile import Ground, Progress, compile_map, default_extent, silent
 from geodata.crs import Datum, System, geometries_from_work, parse_crs
 from geodata.db import tables as t
+from geodata.db.both import instant_text
 from geodata.db.engine import Database
 from geodata.db.shape import to_column
 from geodata.layer import (
@@ -306,6 +307,14 @@ def _check_instant(last: t.Publication | None, begin: datetime, now: datetime) -
 
 # --- reading ---
 
+_AT = sa.bindparam("at", type_=t.Publication.valid_from.type)
+_VERSION_AT = (
+    sa.select(t.Publication.version_hash)
+    .where(t.Publication.valid_from <= _AT, sa.or_(t.Publication.valid_to.is_(None), t.Publication.valid_to > _AT))
+    .limit(1)
+)
+_VERSION_AT_SQLITE = "SELECT version_hash FROM publication WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1) LIMIT 1"
+
 
 def in_force(session: Session, at: datetime) -> InForce:
     """The publication that holds at an instant. Raises NothingInForce."""
@@ -316,6 +325,18 @@ def in_force(session: Session, at: datetime) -> InForce:
     if found is None:
         raise NothingInForce(at=at.isoformat())
     return _in_force(found)
+
+
+def version_at(db: Database, at: datetime) -> str:
+    """The version in force at an instant, by a question of its own that costs next to nothing. Raises NothingInForce."""
+    if db.glances is not None:
+        found = db.glances.value(_VERSION_AT_SQLITE, instant_text(at))
+    else:
+        with db.read.connect() as connection:
+            found = connection.execute(_VERSION_AT, {"at": at}).scalar_one_or_none()
+    if found is None:
+        raise NothingInForce(at=at.isoformat())
+    return str(found)
 
 
 def as_of(session: Session, valid: datetime, known: datetime) -> InForce:
@@ -409,6 +430,10 @@ class Maps:
         self._keep, self._turn = keep, threading.Lock()
         self._maps: OrderedDict[str, JurisdictionMap] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
+
+    def at_hand(self, version: str) -> JurisdictionMap | None:
+        """The map, if it is open already."""
+        return self._maps.get(version)
 
     def of(self, session: Session, version: str) -> JurisdictionMap:
         """The map of a version. Raises UnknownVersion, MapRefused."""

@@ -93,14 +93,19 @@ def check_parameters(request: Request, known: set[str]) -> None:
         seen.add(name)
 
 
-def map_store(request: Request) -> MapStore:
+async def map_store(request: Request) -> MapStore:
     """The map this process serves."""
     store: MapStore = request.app.state.map
     return store
 
 
 Of = Annotated[MapStore, Depends(map_store)]
-In = Annotated[Lang, Depends(language)]
+async def spoken(request: Request) -> Lang:
+    """The language asked for. What only looks at the request is asked on the event loop: a thread would cost more than the look."""
+    return language(request)
+
+
+In = Annotated[Lang, Depends(spoken)]
 IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=200)]
 
 

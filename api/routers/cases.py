@@ -25,7 +25,7 @@ from routing.case import State
 router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["cases"])
 
 
-def office(request: Request) -> Office:
+async def office(request: Request) -> Office:
     """What the use cases of cases work with."""
     found: Office = request.app.state.office
     return found

@@ -31,7 +31,7 @@ router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["jobs"])
 files = APIRouter(prefix="/api/v1", route_class=FileRoute, tags=["histories"])
 
 
-def studies(request: Request) -> Studies:
+async def studies(request: Request) -> Studies:
     """What this process keeps of the past. Raises OneProcess."""
     workers = request.app.state.serving.workers
     if workers > 1:

@@ -15,7 +15,7 @@ from api.usecases.people import Change, People
 router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["people"])
 
 
-def people(request: Request) -> People:
+async def people(request: Request) -> People:
     """The people of this service."""
     found: People = request.app.state.people
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas.map_rows import CategoryCode
 from api.schemas.strict import Code, Instant, Line, Number, Strict, Truth
@@ -26,6 +26,45 @@ class Place(Strict):
     at: Instant | None = None
     found_by: Code | None = None
     case: Code | None = None
+
+
+class ReasonOut(BaseModel):
+    """One step of the ladder: what it found, and the claim it chose."""
+
+    step: str
+    step_name: str
+    found: list[str]
+    chosen: str | None
+
+
+class PinOut(BaseModel):
+    """What the decision depended on beside its input."""
+
+    map: str
+    rules_version: str
+
+
+class DecisionOut(BaseModel):
+    """Who is responsible, with whom, by which step, and how far the answer is from changing. `margin_m` is capped."""
+
+    squad: str
+    assist: list[str]
+    step: str
+    step_name: str
+    doubtful: bool
+    margin_m: float
+    runner_up: str | None
+    township: str | None
+    reasons: list[ReasonOut]
+    pin: PinOut
+
+
+class Routed(BaseModel):
+    """The answer: under which version, and for which instant."""
+
+    version: str
+    at: str
+    decision: DecisionOut
 
 
 class Places(Strict):

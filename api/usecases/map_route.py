@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +15,12 @@ from api.usecases.route_file import bounds_of
 from api.words import step_words
 from geodata import store
 from geodata.crs import NotDegrees, System, parse_crs, parse_datum, to_wgs84
-from geodata.points import LatLonSwapped, PointColumns, locate
+from geodata.points import LatLonSwapped, OnePlace, PointColumns, locate
 from routing.errors import JieguanError, Lang
 from routing.explain import Change, Question, explain
 from routing.jurisdiction import JurisdictionMap, micros
 from routing.model import Category, Decision, Location, SquadCode, Step
-from routing.route import Complaints, complaint, groups, route
+from routing.route import Complaints, Router, groups, route
 
 
 class NoPlace(JieguanError):
@@ -43,11 +44,11 @@ class Asking:
 
 def decide(of: MapStore, asking: Asking, lang: Lang) -> dict[str, Any]:
     """The decision. Raises NothingInForce, UnknownDatum, NoPlace."""
-    version, on, at = _map(of, asking)
-    one = complaint(
-        on, _place(on, asking), _category(asking), at, found_by=_squad(asking), case=asking.case
-    )
-    return {"version": version, "at": at.isoformat(), "decision": decision_told(route(on, one).decision(0), lang)}
+    at = of.now() if asking.at is None else asking.at
+    version = store.version_at(of.db, at)
+    desk = _desk(of, version)
+    decision = desk.router(desk.place(asking), _category(asking), at, found_by=_squad(asking), case=asking.case)
+    return {"version": version, "at": at.isoformat(), "decision": decision_told(decision, lang)}
 
 
 def why(of: MapStore, asking: Asking, lang: Lang) -> dict[str, Any]:
@@ -132,6 +133,50 @@ def plain_reasons(decision: Decision) -> list[dict[str, Any]]:
 def reasons_told(reasons: Sequence[Mapping[str, Any]], lang: Lang) -> list[dict[str, Any]]:
     """Reasons with their steps named in a language."""
     return [{"step_name": step_words(Step(r["step"]), lang)[0], **r} for r in reasons]
+
+
+def is_quick(of: MapStore, asking: Asking) -> bool:
+    """Can `decide` answer without waiting for anything: a database in this machine's memory, a map that is open, a plain place?"""
+    if of.db.glances is None:
+        return False
+    at = of.now() if asking.at is None else asking.at
+    return asking.case is None and _desks.__dict__.get("by_version", {}).get(store.version_at(of.db, at)) is not None
+
+
+class _Desk:
+    """What one thread needs to answer on one map at once: its router, and how places come to the city's metres."""
+
+    def __init__(self, on: JurisdictionMap) -> None:
+        self.on, self.router = on, Router(on)
+        self._box, self._work = bounds_of(on), parse_crs(on.settings.work_crs)
+        self._places: dict[str, OnePlace] = {}
+
+    def place(self, asking: Asking) -> Location:
+        """Raises UnknownDatum, NoPlace."""
+        quick = self._places.get(asking.datum)
+        if quick is None:
+            quick = self._places[asking.datum] = OnePlace(parse_datum(asking.datum, "datum"), self._work, self._box)
+        found = quick(asking.lon, asking.lat, asking.error_m)
+        return _place(self.on, asking) if found is None else Location(*found)
+
+
+_desks = threading.local()
+DESKS = 4
+
+
+def _desk(of: MapStore, version: str) -> _Desk:
+    """This thread's desk for a map. Raises UnknownVersion, MapRefused."""
+    mine: dict[str, _Desk] = _desks.__dict__.setdefault("by_version", {})
+    on = of.maps.at_hand(version)
+    found = mine.get(version)
+    if found is None or (on is not None and found.on is not on):
+        if on is None:
+            with of.db.reading() as session:
+                on = of.maps.of(session, version)
+        while len(mine) >= DESKS:
+            mine.pop(next(iter(mine)))
+        found = mine[version] = _Desk(on)
+    return found
 
 
 def _map(of: MapStore, asking: Asking) -> tuple[str, JurisdictionMap, datetime]:

@@ -68,6 +68,7 @@ def test_p2_g5_of_many_at_once_exactly_one_succeeds(new_url: NewUrl) -> None:
             one_wins(office, url, n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
 def test_g5_on_two_workers(new_url: NewUrl) -> None:
     url = new_url(initialised=True)

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyproj
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from geodata.crs import NotDegrees, change_datum, system, to_work
+from geodata.crs import Datum, NotDegrees, System, change_datum, parse_crs, system, to_work
 from geodata.points import (
     SENTENCES,
     BadErrorRadius,
@@ -21,6 +21,7 @@ from geodata.points import (
     Located,
     LocationError,
     MissingColumn,
+    OnePlace,
     PointColumns,
     UnequalColumns,
     half_cell_m,
@@ -306,3 +307,33 @@ def test_a_million_rows():
     print(f"1,000,000 rows located in {time.perf_counter() - start:.2f} s")
     assert found.ok.all()
     assert np.count_nonzero(found.widened) < 300  # six digits that happen to end in two zeros, twice
+
+
+WORK = parse_crs("EPSG:4547")
+BOX = (450_000.0, 3_840_000.0, 480_000.0, 3_870_000.0)
+
+
+@given(
+    st.floats(112.0, 115.0), st.floats(34.0, 35.5), st.integers(0, 12), st.sampled_from([0.0, 12.5, -1.0, 3e7]),
+    st.sampled_from(list(Datum)),
+)  # fmt: skip
+@example(113.6, 34.75, 1, 0.0, Datum.WGS84)
+@example(0.0, 0.0, 0, 0.0, Datum.WGS84)
+@example(34.75123, 113.61234, 9, 0.0, Datum.WGS84)
+def test_one_place_at_a_time_is_where_many_at_once_are(lon: float, lat: float, decimals: int, error: float, datum: Datum) -> None:
+    lon, lat = round(lon, decimals), round(lat, decimals)
+    found = OnePlace(datum, WORK, BOX)(lon, lat, error)
+    if found is None:
+        return
+    columns = {"lon": np.array([lon]), "lat": np.array([lat]), "error": np.array([error])}
+    many = locate(columns, PointColumns("lon", "lat", System(None, datum), error_field="error"), WORK, BOX)
+    assert many.ok[0]
+    assert not many.widened[0]
+    assert found == (many.x[0], many.y[0], many.error_m[0])
+
+
+def test_an_ordinary_place_needs_no_closer_look() -> None:
+    for datum, quick in ((Datum.WGS84, True), (Datum.CGCS2000, True), (Datum.GCJ02, False), (Datum.BD09, False)):
+        assert (OnePlace(datum, WORK, BOX)(113.617123, 34.8, 5.0) is not None) == quick
+    assert OnePlace(Datum.WGS84, WORK, None)(113.617123, 34.8, 5.0) is None
+    assert OnePlace(Datum.WGS84, WORK, BOX)(113.6, 34.8, 5.0) is None
