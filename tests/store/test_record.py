@@ -526,6 +526,15 @@ def test_what_does_not_meet_is_kept_for_ever(tmp_path: Path) -> None:
     assert len(anchor.path.read_bytes().splitlines()) == 4
 
 
+def test_where_the_record_forked_both_ways_are_kept(tmp_path: Path) -> None:
+    anchor = Anchor(tmp_path / "anchor")
+    for begin, end in ((head(0), head(50)), (head(50), head(100)), (head(50), head(60, "b")), (head(60, "b"), head(120, "b"))):
+        anchor.tell(begin, end)
+    for _ in range(2):
+        assert set(anchor.read().stretches) == {(record.START, head(50)), (head(50), head(100)), (head(50), head(120, "b"))}
+        anchor._compact()
+
+
 def test_the_file_stays_small_and_private(tmp_path: Path) -> None:
     anchor = Anchor(tmp_path / "anchor")
     for k in range(2_000):
