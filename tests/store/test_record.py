@@ -261,7 +261,7 @@ def test_g3_an_entry_is_synced_before_it_is_acknowledged(new_embedded: NewUrl, t
     )
     command = [sys.executable, "-c", program, url, str(tmp_path / "anchor")]
     traced = [strace, "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(log), *command]
-    done = subprocess.run(traced, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(traced, capture_output=True, text=True, check=False)
     if "PTRACE" in done.stderr:
         pytest.skip("strace may not trace here")
     assert done.stdout == "done" * 20 + "over", done.stderr
