@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from api.cli_audit import audit
 from api.cli_db import db
 from api.cli_history import practice, replay, whatif
+from api.cli_keys import keys, person
 from api.cli_map import map_store
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.cli_people import openapi, token, user
@@ -44,6 +46,9 @@ app.add_typer(db, name="db")
 app.add_typer(map_store, name="map")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
+app.add_typer(audit, name="audit")
+app.add_typer(keys, name="keys")
+app.add_typer(person, name="person")
 app.command(name="serve", help="serve")(serve)
 app.command(name="openapi", help="openapi")(openapi)
 app.command(name="whatif", help="whatif")(whatif)

@@ -18,9 +18,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import receiving, security
+from api import receiving, security, vault
 from api.schemas import strict
-from api.usecases import histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes, people
+from api.usecases import erasure, histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes, people
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.coverages import UnknownArc
@@ -80,6 +80,12 @@ STATUS: Mapping[type[JieguanError], int] = {
     map_jobs.NoSuchProposal: 404,
     receiving.FilesBusy: 503,
     CannotWrite: 500,
+    vault.KeyDestroyed: 410,
+    vault.SealBroken: 500,
+    vault.WrongMaster: 503,
+    vault.VaultUnavailable: 503,
+    erasure.UnknownCase: 404,
+    erasure.StillOpen: 409,
     engine.WriterBusy: 503,
     engine.ServerUnreachable: 503,
     engine.NoRoom: 507,
@@ -96,6 +102,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     405: ("不支持此方法", "Method not allowed"),
     408: ("等待超时", "Timed out"),
     409: ("与现状冲突", "Conflict with how things are"),
+    410: ("已清除", "Erased"),
     412: ("内容已被改动", "Changed since you read it"),
     413: ("请求过大", "Too large"),
     415: ("格式不支持", "Not of a type we take"),

@@ -113,6 +113,20 @@ class Category(Cases):
     document: Mapped[str]
 
 
+class Rule(Cases):
+    """A rule of the house that is a number, for a period: how long something is kept. `scope`: a category's code, or `*` for all."""
+
+    __tablename__ = "rule"
+    __table_args__ = (CheckConstraint("until > since", name="period"), CheckConstraint("value >= 0", name="value"))
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(primary_key=True)
+    until: Mapped[datetime | None]
+    value: Mapped[int]
+    document: Mapped[str]
+
+
 # ---- cases -----------------------------------------------------------------------------------------------------------
 
 
@@ -373,7 +387,7 @@ class Replay(Cases):
 
 
 TABLES: tuple[type[Cases], ...] = (
-    Account, Session, Token, Attempt, Category, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter, Attachment, Counter, Event,
+    Account, Session, Token, Attempt, Category, Rule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter, Attachment, Counter, Event,
     ChainHead, Replay,
 )  # fmt: skip
 """In an order in which every row comes after those it refers to."""
