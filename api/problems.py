@@ -20,7 +20,18 @@ from starlette.exceptions import HTTPException
 
 from api import receiving, security, vault
 from api.schemas import strict
-from api.usecases import erasure, histories, jobs, map_features, map_jobs, map_places, map_repairs, map_writes, people
+from api.usecases import (
+    erasure,
+    histories,
+    jobs,
+    map_features,
+    map_jobs,
+    map_places,
+    map_repairs,
+    map_writes,
+    oidc,
+    people,
+)
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.coverages import UnknownArc
@@ -32,6 +43,11 @@ STATUS: Mapping[type[JieguanError], int] = {
     security.NotLoggedIn: 401,
     people.WrongLogin: 401,
     people.TooManyTries: 429,
+    oidc.ProviderOff: 404,
+    oidc.LoginNotProven: 401,
+    oidc.RoleNotGiven: 403,
+    oidc.ProviderInsecure: 500,
+    oidc.ProviderUnreachable: 503,
     people.NotYourPassword: 403,
     people.UnknownAccount: 404,
     people.UnknownToken: 404,

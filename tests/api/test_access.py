@@ -38,7 +38,6 @@ TO_COME = {
     ("GET", "/api/v1/cases/{number}/attachments/{attachment}"), ("GET", "/api/v1/squads/{squad}/queue"), ("GET", "/api/v1/clusters"),
     ("POST", "/api/v1/clusters"), ("GET", "/api/v1/clusters/{cluster}"), ("GET", "/api/v1/rulings"),
     ("POST", "/api/v1/rulings/{ruling}/take"), ("POST", "/api/v1/rulings/{ruling}/decline"), ("POST", "/api/v1/route/many"),
-    ("GET", "/api/v1/login/oidc"), ("GET", "/api/v1/login/oidc/callback"),
 }  # fmt: skip
 """Decided, and not built yet. A line goes when its address is there."""
 
