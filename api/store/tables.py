@@ -429,7 +429,7 @@ END $$""",
         f"CREATE TRIGGER keep_holdings_change AFTER UPDATE ON {case} WHEN ({lets_go}) OR ({takes}) BEGIN "
         f"{close} INSERT INTO {holding} (case_id, squad, since) SELECT NEW.id, NEW.holder, NEW.changed_at WHERE NEW.open; END",
     )
-    return Both("keep_holdings", CaseFile.table(), pg, lite)
+    return Both("keep_holdings", CaseFile.table(), pg, lite, of_changes=True)
 
 
 INVARIANTS: tuple[Both, ...] = (
@@ -443,6 +443,7 @@ INVARIANTS: tuple[Both, ...] = (
         Holding.table(), "holding_of_holder",
         "NOT EXISTS (SELECT 1 FROM case_file WHERE case_file.id = NEW.case_id AND case_file.open AND case_file.holder = NEW.squad "
         "AND case_file.changed_at = NEW.since)",
+        of_changes=True,
     ),
     forbid(
         Holding.table(), "holding_frozen", "UPDATE", "DELETE",
