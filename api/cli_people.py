@@ -4,38 +4,38 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from api import settings
 from api.access import Principal, role_named
+from api.cli_audit import DatabaseOption
 from api.cli_options import JsonOption, LangOption
-from api.console import out, print_json, say, utc_now
+from api.console import err, out, print_json, say, utc_now
+from api.settings import serving_of
 from routing.case import Role
 
 user = typer.Typer(no_args_is_help=True, help="user")
 token = typer.Typer(no_args_is_help=True, help="token")
 
 Opt = typer.Option
-Db = Annotated[str, Opt("--db", metavar="URL", help="serve_db", envvar=settings.DATABASE)]
 Name = Annotated[str, typer.Argument(help="user_name", metavar="NAME")]
 RoleOption = Annotated[str, Opt("--role", help="user_role_option")]
 Squad = Annotated[str | None, Opt("--squad", help="user_squad")]
 Stdin = Annotated[bool, Opt("--password-stdin", help="user_password_stdin")]
-USUAL = "jieguan.db"
 
 
 @contextmanager
-def _people(db: str) -> Iterator[tuple[Any, Principal]]:
+def _people(db: str | None) -> Iterator[tuple[Any, Principal]]:
     """The people of a database, and us: whoever can open it is an administrator."""
     from api.store.opening import working
     from api.usecases.people import People
 
-    with working(replace(settings.of_environment(), database=db)) as has:
+    with working(serving_of(db)) as has:
+        if has.vault.made is not None:
+            err.print(say("master_made", file=has.vault.made), highlight=False, markup=False, soft_wrap=True)
         yield People(has.book, has.vault.mac, utc_now), Principal("cli", f"cli:{_who()}", Role.ADMINISTRATOR, None, "cli")
 
 
@@ -54,7 +54,7 @@ def _password() -> str:
 
 @user.command(name="add", help="user_add")
 def add(
-    name: Name, role: RoleOption, squad: Squad = None, password_stdin: Stdin = False, db: Db = USUAL,
+    name: Name, role: RoleOption, squad: Squad = None, password_stdin: Stdin = False, db: DatabaseOption = None,
     as_json: JsonOption = False, lang: LangOption = None,
 ) -> None:  # fmt: skip
     from api.usecases import people as use
@@ -66,7 +66,7 @@ def add(
 
 
 @user.command(name="list", help="user_list")
-def list_(db: Db = USUAL, as_json: JsonOption = False, lang: LangOption = None) -> None:
+def list_(db: DatabaseOption = None, as_json: JsonOption = False, lang: LangOption = None) -> None:
     from api.usecases import people as use
 
     with _people(db) as (of, _):
@@ -81,7 +81,7 @@ def _way(account: dict[str, Any]) -> str:
 
 @user.command(name="role", help="user_role")
 def role_(
-    name: Name, role: RoleOption, squad: Squad = None, db: Db = USUAL, as_json: JsonOption = False, lang: LangOption = None
+    name: Name, role: RoleOption, squad: Squad = None, db: DatabaseOption = None, as_json: JsonOption = False, lang: LangOption = None
 ) -> None:
     from api.usecases import people as use
 
@@ -93,7 +93,7 @@ def role_(
 
 @user.command(name="password", help="user_password")
 def password_(
-    name: Name, password_stdin: Annotated[bool, Opt("--password-stdin", help="user_password_stdin")], db: Db = USUAL,
+    name: Name, password_stdin: Annotated[bool, Opt("--password-stdin", help="user_password_stdin")], db: DatabaseOption = None,
     as_json: JsonOption = False, lang: LangOption = None,
 ) -> None:  # fmt: skip
     from api.usecases import people as use
@@ -104,16 +104,16 @@ def password_(
 
 
 @user.command(name="close", help="user_close")
-def close(name: Name, db: Db = USUAL, as_json: JsonOption = False, lang: LangOption = None) -> None:
+def close(name: Name, db: DatabaseOption = None, as_json: JsonOption = False, lang: LangOption = None) -> None:
     _closed(db, name, True, as_json)
 
 
 @user.command(name="open", help="user_open")
-def open_(name: Name, db: Db = USUAL, as_json: JsonOption = False, lang: LangOption = None) -> None:
+def open_(name: Name, db: DatabaseOption = None, as_json: JsonOption = False, lang: LangOption = None) -> None:
     _closed(db, name, False, as_json)
 
 
-def _closed(db: str, name: str, closed: bool, as_json: bool) -> None:
+def _closed(db: str | None, name: str, closed: bool, as_json: bool) -> None:
     from api.usecases import people as use
 
     with _people(db) as (of, by):
@@ -124,7 +124,7 @@ def _closed(db: str, name: str, closed: bool, as_json: bool) -> None:
 @token.command(name="new", help="token_new")
 def new(
     role: RoleOption, squad: Squad = None, name: Annotated[str | None, Opt("--name", help="token_name")] = None,
-    days: Annotated[int | None, Opt("--days", min=1, max=3650, help="token_days")] = None, db: Db = USUAL,
+    days: Annotated[int | None, Opt("--days", min=1, max=3650, help="token_days")] = None, db: DatabaseOption = None,
     as_json: JsonOption = False, lang: LangOption = None,
 ) -> None:  # fmt: skip
     from api.usecases import people as use
@@ -139,7 +139,7 @@ def new(
 
 
 @token.command(name="list", help="token_list")
-def tokens(db: Db = USUAL, as_json: JsonOption = False, lang: LangOption = None) -> None:
+def tokens(db: DatabaseOption = None, as_json: JsonOption = False, lang: LangOption = None) -> None:
     from api.usecases import people as use
 
     with _people(db) as (of, _):
@@ -151,7 +151,7 @@ def tokens(db: Db = USUAL, as_json: JsonOption = False, lang: LangOption = None)
 @token.command(name="end", help="token_end")
 def end(
     name: Annotated[str, typer.Argument(help="token_id", metavar="ID")],
-    db: Db = USUAL,
+    db: DatabaseOption = None,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
@@ -165,7 +165,7 @@ def end(
 def openapi(as_json: JsonOption = False, lang: LangOption = None) -> None:
     from api.app import create_app
 
-    print_json(create_app(USUAL).openapi())
+    print_json(create_app(serving_of(None)).openapi())  # nothing is opened before it is started
 
 
 def _day(at: str | None) -> str | None:

@@ -143,11 +143,16 @@ def whence(request: Request) -> str:
     return str(address) if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
+def secure(request: Request) -> bool:
+    """Do cookies go over https alone?"""
+    return bool(request.app.state.serving.secure) or request.url.scheme == "https"
+
+
 def keep(request: Request, response: Response, entered: Entered) -> None:
     """Give a browser its login: a secret no page can read, and one that ours can."""
-    secure = request.app.state.serving.secure or request.url.scheme == "https"
+    seconds, https = int(people.LONGEST.total_seconds()), secure(request)
     for name, value, hidden in ((SESSION, entered.secret, True), (CSRF, entered.csrf, False)):
-        response.set_cookie(name, value, max_age=int(people.LONGEST.total_seconds()), secure=secure, httponly=hidden, samesite="lax")
+        response.set_cookie(name, value, max_age=seconds, secure=https, httponly=hidden, samesite="lax")
 
 
 def drop(response: Response) -> None:

@@ -13,10 +13,21 @@ from geodata.db.engine import parse_url
 
 DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
 WORKERS, PRIVATE, MASTER, NEW_MASTER = "JIEGUAN_WORKERS", "JIEGUAN_PRIVATE", "JIEGUAN_MASTER_KEY", "JIEGUAN_NEW_MASTER_KEY"
-ZONE = "JIEGUAN_ZONE"
-CHINA = "Asia/Shanghai"
-SECURE = "JIEGUAN_SECURE_COOKIES"
+ZONE, CHINA = "JIEGUAN_ZONE", "Asia/Shanghai"
+SECURE, ISSUER = "JIEGUAN_SECURE_COOKIES", "JIEGUAN_OIDC_ISSUER"
 TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An identity provider, and the claims that say role and squad. `back`: where it sends browsers to, if not the address they ask."""
+
+    issuer: str
+    client: str
+    secret: str | None = field(default=None, repr=False)
+    role: str = "role"
+    squad: str = "squad"
+    back: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,8 @@ class Serving:
     """Requests worked on at once; each new thread sets up its own PROJ, and more of them would only share the same cores."""
     secure: bool = False
     """Cookies go over https alone: somebody in front of us speaks it. Where we are asked by https it is so anyway."""
+    provider: Provider | None = None
+    """Who else knows our people."""
     keep_maps: int = 4
     keep_layers: int = 64
     private: str | None = None
@@ -73,7 +86,22 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
     return Serving(
         database, development(environment), int(environment.get(WORKERS) or 1), histories=histories,
         private=environment.get(PRIVATE) or None, master=environment.get(MASTER) or None, zone=environment.get(ZONE) or CHINA,
-        secure=environment.get(SECURE, "").lower() in TRUE,
+        secure=environment.get(SECURE, "").lower() in TRUE, provider=provider_of(environment),
+    )  # fmt: skip
+
+
+def provider_of(environment: Mapping[str, str] = os.environ) -> Provider | None:
+    """JIEGUAN_OIDC_ISSUER, _CLIENT_ID, _CLIENT_SECRET; _ROLE_CLAIM, _SQUAD_CLAIM, _REDIRECT where they are not the usual."""
+
+    def said(name: str) -> str | None:
+        return environment.get(f"JIEGUAN_OIDC_{name}") or None
+
+    issuer = said("ISSUER")
+    if issuer is None:
+        return None
+    return Provider(
+        issuer, said("CLIENT_ID") or "jieguan", said("CLIENT_SECRET"), said("ROLE_CLAIM") or "role", said("SQUAD_CLAIM") or "squad",
+        said("REDIRECT"),
     )  # fmt: skip
 
 

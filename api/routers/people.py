@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api.routers.asked import StrictRoute
 from api.schemas import people as sent
-from api.security import SESSION, Who, drop, keep, whence
+from api.security import SESSION, Who, drop, keep, secure, whence
+from api.settings import ISSUER, Provider
+from api.usecases import oidc
 from api.usecases import people as use
 from api.usecases.people import Change, People
 
@@ -22,6 +24,8 @@ async def people(request: Request) -> People:
 
 
 Of = Annotated[People, Depends(people)]
+Said = Annotated[str | None, Query(max_length=4000)]
+PENDING, BACK = "jieguan_oidc", "/api/v1/login/oidc"
 
 
 @router.post("/sessions", status_code=201, summary="Log in: sets the cookies of a browser")
@@ -30,6 +34,54 @@ def log_in(of: Of, body: sent.NewSession, request: Request, response: Response) 
     keep(request, response, entered)
     response.headers["Cache-Control"] = "no-store"
     return entered.json()
+
+
+@router.get("/login/oidc", status_code=303, summary="Log in by the identity provider: goes there", response_class=Response)
+def begin(of: Of, request: Request) -> Response:
+    provider = _provider(request)
+    url, pending = oidc.begin(provider, _back(request, provider), of.now())
+    response = Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
+    response.set_cookie(
+        PENDING, pending.kept(of.mac), max_age=int(oidc.PENDING.total_seconds()), path=BACK, secure=secure(request), httponly=True,
+        samesite="lax",
+    )  # fmt: skip
+    return response
+
+
+@router.get("/login/oidc/callback", summary="... and comes back")
+def finish(
+    of: Of,
+    request: Request,
+    response: Response,
+    state: Said = None,
+    code: Said = None,
+    error: Said = None,
+    iss: Said = None,
+    session_state: Said = None,  # noqa: ARG001 - providers add what they like
+    scope: Said = None,  # noqa: ARG001
+    error_description: Said = None,  # noqa: ARG001
+    error_uri: Said = None,  # noqa: ARG001
+) -> dict[str, Any]:
+    provider = _provider(request)
+    pending = oidc.pending_of(request.cookies.get(PENDING, ""), of.mac)
+    known = oidc.finish(provider, pending, oidc.Answer(state, code, error, iss), _back(request, provider), of.now())
+    entered = use.enter(of, use.of_provider(of, known), "oidc", request.cookies.get(SESSION))
+    keep(request, response, entered)
+    response.delete_cookie(PENDING, path=BACK)
+    response.headers["Cache-Control"] = "no-store"
+    return entered.json()
+
+
+def _provider(request: Request) -> Provider:
+    found: Provider | None = request.app.state.serving.provider
+    if found is None:
+        raise oidc.ProviderOff(setting=ISSUER)
+    return found
+
+
+def _back(request: Request, provider: Provider) -> str:
+    """Where the provider sends the browser to: to us, as the browser knows us."""
+    return provider.back or f"{str(request.base_url).rstrip('/')}{BACK}/callback"
 
 
 @router.delete("/sessions/current", status_code=204, summary="Log out", response_class=Response)

@@ -26,6 +26,7 @@ from api.store import tables
 from api.store.record import Book, Entry
 from api.store.tables import Account, Token
 from api.usecases import passwords
+from api.usecases.oidc import Known
 from geodata.db.engine import WriterBusy
 from routing.case import SQUAD, Role
 from routing.errors import JieguanError
@@ -324,25 +325,26 @@ def set_password(of: People, by: Principal, name: str, password: str, old: str |
         page.enter(_entry("password_changed", by, now, {"account": account.id}))
 
 
-def of_provider(of: People, subject: str, name: str, role: Role, squad: str | None) -> Account:
-    """The account of somebody the identity provider sends, as it says he is now. Raises NameTaken, SquadNeeded, WrongLogin."""
-    _check_role(role, squad)
+def of_provider(of: People, known: Known) -> Account:
+    """The account of somebody the identity provider sends, as it says he is now. Raises NameTaken, BadName, SquadNeeded, WrongLogin."""
+    _check_role(known.role, known.squad)
     with of.book.db.reading() as session:
-        known = rows.account_of(session, subject)
-    if known is None:
-        return _added(of, None, named(name), role, squad, subject=subject)
-    if known.closed_at is not None:
+        account = rows.account_of(session, known.subject)
+        free = next((n for n in known.names if rows.account_named(session, named(n)) is None), known.names[-1])
+    if account is None:
+        return _added(of, None, named(free), known.role, known.squad, subject=known.subject)
+    if account.closed_at is not None:
         raise WrongLogin
-    if (known.role, known.squad) == (role.value, squad):
-        return known
+    if (account.role, account.squad) == (known.role.value, known.squad):
+        return account
     now = of.now()
     with of.book.writing() as page:
-        account = rows.account_of(page.session, subject, lock=True)
-        assert account is not None  # none is ever removed
-        _set(account, role, squad, account.closed_at is not None, now)
-        body = {"account": account.id, "role": role.value, "squad": squad, "closed": account.closed_at is not None}
-        page.enter(_entry("account_changed", _principal(account, "session"), now, body))
-    return account
+        changed = rows.account_of(page.session, known.subject, lock=True)
+        assert changed is not None  # none is ever removed
+        _set(changed, known.role, known.squad, changed.closed_at is not None, now)
+        body = {"account": changed.id, "role": changed.role, "squad": changed.squad, "closed": changed.closed_at is not None}
+        page.enter(_entry("account_changed", _principal(changed, "session"), now, body))
+    return changed
 
 
 def told_account(account: Account) -> dict[str, Any]:

@@ -22,14 +22,6 @@ from tests.db.conftest import (  # noqa: F401 - fixtures: a database of either k
 )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keys of the databases on the server lie under the user's state; here under a user who goes with the tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An initialised embedded database of the service, that nobody has open."""
