@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from routing.case import Action, State, Why
 from routing.errors import Lang
 
 Two = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A word of a sentence, in the reader's language when the sentence is made."""
+
+    zh: str
+    en: str
+
+    def text(self, lang: Lang) -> str:
+        """In one language."""
+        return self.zh if lang == "zh-CN" else self.en
+
 
 STATES: Mapping[State, Two] = {
     State.RECEIVED: ("待受理", "received"),

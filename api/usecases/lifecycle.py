@@ -20,8 +20,8 @@ from api.usecases.intake import UnknownSquad, category_at, decision_body
 from api.usecases.office import Office, about_event, actors, may_do, seal, visible, whole
 from api.usecases.placing import Found, Where, decided
 from api.usecases.replays import Answer, Asked, once
-from api.words_cases import WHYS, action_words, state_words
-from routing.case import Action, Actor, Case, Moved, Order, Refused, Why, step
+from api.words_cases import ACTIONS, STATES, WHYS, Said, state_words
+from routing.case import Action, Actor, Case, Moved, Order, Refused, State, Why, step
 from routing.errors import JieguanError, Lang
 from routing.model import ClaimId, Decision, Reason, SquadCode, Step
 from routing.route import CAP_M
@@ -47,10 +47,10 @@ BY_THEMSELVES = frozenset({Action.URGE, Action.NOTE})
 
 
 class NotAllowed(JieguanError):
-    """`why`: the code of the reason; `allowed`: what this person may do now."""
+    """`why`: the code of the `reason`; `allowed`: the codes of what this person `may` do now."""
 
-    zh = "案件 {number} 现为“{state_zh}”,不能“{action_zh}”:{why_zh}。现在可以:{allowed_zh}。"
-    en = "Case {number} is {state_en}, and to {action_en} is refused: {why_en}. You may now: {allowed_en}."
+    zh = "案件 {number} 现为“{state_name}”,不能“{action_name}”:{reason}。现在可以:{may}。"
+    en = "Case {number} is {state_name}, and to {action_name} is refused: {reason}. You may now: {may}."
 
 
 class CaseMovedOn(JieguanError):
@@ -140,12 +140,11 @@ def _moved(row: CaseFile, case: Case, who: Principal, wanted: Wanted, now: datet
 
 def not_allowed(row: CaseFile, action: Action, why: Why, may: list[Action]) -> NotAllowed:
     """The refusal, with what is allowed instead."""
-    zh, en = ("、".join(action_words(a, "zh-CN") for a in may) or "无", ", ".join(action_words(a, "en") for a in may) or "nothing")
+    names = Said("、".join(ACTIONS[a][0] for a in may) or "无", ", ".join(ACTIONS[a][1] for a in may) or "nothing")
     return NotAllowed(
-        number=row.number, state=row.state, state_zh=state_words(row.state, "zh-CN"), state_en=state_words(row.state, "en"),
-        action=action.value, action_zh=action_words(action, "zh-CN"), action_en=action_words(action, "en"),
-        why=why.value, why_zh=WHYS[why][0], why_en=WHYS[why][1], allowed=[a.value for a in may], allowed_zh=zh, allowed_en=en,
-        version=row.version,
+        number=row.number, version=row.version, state=row.state, state_name=Said(*STATES[State(row.state)]),
+        action=action.value, action_name=Said(*ACTIONS[action]), why=why.value, reason=Said(*WHYS[why]),
+        allowed=[a.value for a in may], may=names,
     )  # fmt: skip
 
 
