@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -239,6 +242,37 @@ def test_the_database_refuses_a_second_entry_after_the_same(database: Database, 
     with pytest.raises(sa.exc.IntegrityError), database.writing() as session:
         session.add(Event(id=3, case_id=None, kind="x", actor="x", role="x", squad=None, at=NOON, body={}, words=None,
                           prev=GENESIS, hash="f" * 64))  # fmt: skip
+
+
+def test_g3_an_entry_is_synced_before_it_is_acknowledged(new_embedded: NewUrl, tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("no strace: what is synced cannot be counted")
+    url, log = prepared(new_embedded(initialised=True)), tmp_path / "trace"
+    program = (
+        "import os, pathlib, sys; from api.store.record import Anchor, Book; from api.store.setup import opened\n"
+        "from tests.store.rows import entry\n"
+        "with opened(sys.argv[1]) as db:\n"
+        "    book = Book(db, Anchor(pathlib.Path(sys.argv[2])))\n"
+        "    for k in range(20):\n"
+        "        with book.writing() as page: page.enter(entry())\n"
+        "        os.write(1, b'done')\n"
+        "    os.write(1, b'over')\n"
+    )
+    command = [sys.executable, "-c", program, url, str(tmp_path / "anchor")]
+    traced = [strace, "-f", "-y", "-e", "trace=fsync,fdatasync,write", "-o", str(log), *command]
+    done = subprocess.run(traced, capture_output=True, text=True, check=False)
+    if "PTRACE" in done.stderr:
+        pytest.skip("strace may not trace here")
+    assert done.stdout == "done" * 20 + "over", done.stderr
+    synced = [0]  # in front of each acknowledgement
+    for line in log.read_text().splitlines():
+        if "sync(" in line and url in line:
+            synced[-1] += 1
+        elif '"done"' in line:
+            synced.append(0)
+    print(f"\nfsyncs of the database before each of 20 acknowledgements: {synced[:-1]}")
+    assert min(synced[:-1]) >= 1
 
 
 # ---- P19, G24: as owner of the database ------------------------------------------------------------------------------
@@ -524,6 +558,15 @@ def test_what_does_not_meet_is_kept_for_ever(tmp_path: Path) -> None:
         anchor._compact()
     assert set(anchor.read().heads) == {7, 50, 100, 110, 120, 130}
     assert len(anchor.path.read_bytes().splitlines()) == 4
+
+
+def test_where_the_record_forked_both_ways_are_kept(tmp_path: Path) -> None:
+    anchor = Anchor(tmp_path / "anchor")
+    for begin, end in ((head(0), head(50)), (head(50), head(100)), (head(50), head(60, "b")), (head(60, "b"), head(120, "b"))):
+        anchor.tell(begin, end)
+    for _ in range(2):
+        assert set(anchor.read().stretches) == {(record.START, head(50)), (head(50), head(100)), (head(50), head(120, "b"))}
+        anchor._compact()
 
 
 def test_the_file_stays_small_and_private(tmp_path: Path) -> None:
