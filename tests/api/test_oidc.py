@@ -146,11 +146,12 @@ def test_whose_role_we_do_not_know_stays_out(house: House, sub: str, status: int
         assert use.accounts(use.People(has.book, has.vault.mac, lambda: pytest.fail("not asked"))) == []
 
 
-def test_a_state_of_another_login_is_refused(house: House) -> None:
+def test_a_state_of_another_login_is_refused(house: House, net: Net) -> None:
     with browser(house) as mine, browser(house) as thief:
         stolen = lets_in(thief, "u1")  # somebody's own code, pushed onto me
         lets_in(mine, "u2")
         assert problem(mine.get(stolen)) == (401, "LoginNotProven")
+    assert not [r for r in net.asked if r.method == "POST"]  # nobody's code is exchanged
     with browser(house) as fresh:  # a browser that has begun nothing
         assert problem(fresh.get(stolen)) == (401, "LoginNotProven")
         assert problem(fresh.get("/api/v1/login/oidc/callback", params={"state": "x", "code": "y"})) == (401, "LoginNotProven")
@@ -193,7 +194,8 @@ def forged(claims: dict[str, Any], key: RSAKey, header: dict[str, Any]) -> Calla
 
 @pytest.mark.parametrize(
     "claims",
-    [{}, {"iss": "https://evil.example"}, {"aud": "another"}, {"exp": 1}, {"nonce": None}, {"sub": None}, {"iat": 2**40}],
+    [{}, {"iss": "https://evil.example"}, {"aud": "another"}, {"aud": "another", "azp": "jieguan"}, {"exp": 1}, {"nonce": None},
+     {"sub": None}, {"iat": 2**40}],
 )
 def test_a_token_of_another_key_or_for_somebody_else_is_refused(house: House, net: Net, claims: dict[str, Any]) -> None:
     """Without a claim changed: signed by a key that is not the provider's. Else by its own key, and wrong."""

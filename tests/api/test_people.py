@@ -177,6 +177,21 @@ def test_a_change_of_the_account_ends_its_logins_at_once(house: House, change: d
             assert http.post("/api/v1/sessions", json={"name": "王", "password": PASSWORD}).status_code == 201
 
 
+def test_who_is_changed_while_his_password_is_checked_does_not_come_in(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.add("王")
+    real = passwords.verified
+
+    def meanwhile(password: str, kept: str | None) -> tuple[bool, str | None]:
+        with house.people() as of:
+            use.change_account(of, SYSTEM, "王", use.Change(Role.PLANNER))
+        return real(password, kept)
+
+    monkeypatch.setattr(passwords, "verified", meanwhile)
+    with house.browser() as http:
+        assert problem(http.post("/api/v1/sessions", json={"name": "王", "password": PASSWORD})) == (401, "WrongLogin")
+    assert not house.rows(Session)
+
+
 def test_a_change_that_changes_nothing_ends_nothing(house: House) -> None:
     house.add("王", Role.OPERATOR, "A")
     with house.logged_in() as admin, house.logged_in("王") as http:
