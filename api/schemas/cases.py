@@ -34,7 +34,7 @@ Words = Annotated[str, Field(max_length=LONGEST)]
 Lon, Lat = Annotated[Number, Field(ge=-180, le=180)], Annotated[Number, Field(ge=-90, le=90)]
 
 
-class Place(Strict):
+class PlaceIn(Strict):
     """Degrees in `datum` (wgs84, cgcs2000, gcj02, bd09): `lon` and `lat`, or a `line` along a street; or `unlocated`, with an address."""
 
     lon: Lon | None = None
@@ -77,7 +77,7 @@ class ComplaintIn(Strict):
     category: CategoryCode
     description: Annotated[Words, AfterValidator(_said)]
     channel: Channel
-    where: Place
+    where: PlaceIn
     address: Annotated[Words, Field(max_length=500)] = ""
     occurred_at: Instant | None = None
     contact: ContactIn = ContactIn()
@@ -108,7 +108,7 @@ class OrderIn(Strict):
     evidence: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(max_length=50)] = ()
     document: Annotated[Line, Field(max_length=200)] = ""
     review: Instant | None = None
-    where: Place | None = None
+    where: PlaceIn | None = None
     category: CategoryCode | None = None
 
     def value(self, seen: int, *, tagged: bool) -> Wanted:

@@ -30,14 +30,12 @@ for group in GOLDEN["asks"]:
         ASKS[method, path] = {ROLES[name] for name in group["who"].split()}
 
 TO_COME = {
-    ("GET", "/api/v1/categories"), ("GET", "/api/v1/cases"), ("POST", "/api/v1/cases"), ("POST", "/api/v1/cases/suggestions"),
-    ("POST", "/api/v1/cases/batch"), ("GET", "/api/v1/cases/{number}"), ("GET", "/api/v1/cases/{number}/events"),
-    ("GET", "/api/v1/cases/{number}/holdings"), ("POST", "/api/v1/cases/{number}/actions"),
+    ("POST", "/api/v1/cases/suggestions"), ("POST", "/api/v1/cases/batch"),
     ("POST", "/api/v1/cases/{number}/reporter/reveal"), ("GET", "/api/v1/cases/{number}/accesses"),
     ("GET", "/api/v1/cases/{number}/attachments"), ("POST", "/api/v1/cases/{number}/attachments"),
-    ("GET", "/api/v1/cases/{number}/attachments/{attachment}"), ("GET", "/api/v1/squads/{squad}/queue"), ("GET", "/api/v1/clusters"),
+    ("GET", "/api/v1/cases/{number}/attachments/{attachment}"), ("GET", "/api/v1/clusters"),
     ("POST", "/api/v1/clusters"), ("GET", "/api/v1/clusters/{cluster}"), ("GET", "/api/v1/rulings"),
-    ("POST", "/api/v1/rulings/{ruling}/take"), ("POST", "/api/v1/rulings/{ruling}/decline"), ("POST", "/api/v1/route/many"),
+    ("POST", "/api/v1/rulings/{ruling}/take"), ("POST", "/api/v1/rulings/{ruling}/decline"),
 }  # fmt: skip
 """Decided, and not built yet. A line goes when its address is there."""
 
