@@ -280,8 +280,8 @@ async def _unavailable(request: Request, error: Any) -> Response:
 
 
 async def _unforeseen(request: Request, _error: Any) -> Response:
-    lang = language(request)  # the server logs it, as it is raised on
-    return problem(500, lang, detail=HTTP[500][lang == "en"])
+    lang = language(request)  # the server logs it, as it is raised on, and hangs up: the client is told, lest it ask again on this line
+    return problem(500, lang, {"Connection": "close"}, detail=HTTP[500][lang == "en"])
 
 
 def _json(value: Any) -> Any:

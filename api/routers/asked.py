@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from api.access import ANYBODY
 from api.problems import language
 from api.schemas.map_rows import MODELS
-from api.schemas.strict import WrongMedia, read_json
+from api.schemas.strict import HIDDEN, WrongMedia, read_json
 from api.security import admit
 from api.usecases.map_features import MapStore
 from api.usecases.map_places import OfTheAddress
@@ -33,6 +33,11 @@ class UnknownParameter(OfTheAddress):
 class ParameterTwice(OfTheAddress):
     zh = "参数“{value}”给了两次:无法确定以哪个为准。请只给一次。"
     en = "The parameter {value!r} is given twice, and nobody can tell which one is meant. Give it once."
+
+
+class HiddenInAddress(OfTheAddress):
+    zh = "地址或参数中含有不可见的控制字符:不会有这样的编号或代码。请删去后重试。"
+    en = "The address or a parameter has invisible control characters, and nothing here is named so. Remove them."
 
 
 class BadTag(JieguanError):
@@ -83,9 +88,13 @@ def _check_media(value: str | None, untyped: bool) -> None:
 
 
 def check_parameters(request: Request, known: set[str]) -> None:
-    """Raises UnknownParameter, ParameterTwice."""
+    """Raises UnknownParameter, ParameterTwice, HiddenInAddress."""
     seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
+    if any(HIDDEN.search(value) for value in request.path_params.values()):
+        raise HiddenInAddress
+    for name, value in request.query_params.multi_items():
+        if HIDDEN.search(value):
+            raise HiddenInAddress
         if name not in known:
             raise UnknownParameter(value=name[:60], known=", ".join(sorted(known)) or "-")
         if name in seen:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from api.schemas.map_rows import CategoryCode
-from api.schemas.strict import Code, Instant, Line, Number, Strict, Truth, Whole
+from api.schemas.strict import Code, Instant, Line, Number, Strict, Text, Truth, Whole
 from api.usecases import intake as use
 from api.usecases.lifecycle import Wanted
 from api.usecases.placing import Where
@@ -30,7 +30,7 @@ def _said(value: str) -> str:
     return value
 
 
-Words = Annotated[str, Field(max_length=LONGEST)]
+Words = Annotated[Text, Field(max_length=LONGEST)]
 Lon, Lat = Annotated[Number, Field(ge=-180, le=180)], Annotated[Number, Field(ge=-90, le=90)]
 
 

@@ -123,7 +123,10 @@ def _instant(value: Any) -> Any:
         return value
     if not isinstance(value, str):
         raise BadInstant(field="", value=type(value).__name__)
-    return instant(value)
+    try:
+        return instant(value)
+    except (BadInstant, NaiveInstant) as error:  # of a body nothing is repeated: what stands in the wrong field may be somebody's number
+        raise type(error)(**{**error.facts, "value": "…"}) from None
 
 
 def instant(text: str, field: str = "") -> datetime:

@@ -26,7 +26,7 @@ from routing.errors import JieguanError
 from routing.model import SquadCode
 
 TICK = timedelta(microseconds=1)
-RED, DOUBTFUL, CALM = 0, 1, 2
+RED, DOUBTFUL, CALM = RANKS = 0, 1, 2
 """Ranks of a queue."""
 LISTS = {"parts", "joint"}
 

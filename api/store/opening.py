@@ -10,7 +10,7 @@ from api.settings import Serving
 from api.store.record import Anchor, Book
 from api.store.setup import opened
 from api.vault import Vault, open_vault
-from geodata.db.engine import Database
+from geodata.db.engine import Database, Waits
 
 ANCHOR = "anchor"
 
@@ -27,7 +27,8 @@ class Working:
 @contextmanager
 def working(serving: Serving) -> Iterator[Working]:
     """Open for as long as the block lasts. Raises what `opened` and `open_vault` raise."""
-    with opened(serving.database) as db, open_vault(serving.folder, serving.master) as vault:
+    waits = Waits(gate=serving.wait_seconds, lock=serving.wait_seconds)
+    with opened(serving.database, waits) as db, open_vault(serving.folder, serving.master) as vault:
         yield Working(db, vault, Book(db, anchor_of(serving)))
 
 

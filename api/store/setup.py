@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from api.store.tables import WHOLE, Category, ChainHead, Rule
 from geodata import categories
 from geodata.db import schema
-from geodata.db.engine import Database, NotInitialised, open_database
+from geodata.db.engine import Database, NotInitialised, Waits, open_database
 from geodata.db.schema import Schema
 from routing.model import Category as Code
 
@@ -44,9 +44,9 @@ def upgrade(url: str | Path) -> Schema:
     return before
 
 
-def opened(url: str | Path) -> Database:
+def opened(url: str | Path, waits: Waits | None = None) -> Database:
     """An initialised database of the service. Raises what `open_database` raises."""
-    db = open_database(url, sections=WHOLE)
+    db = open_database(url, waits=waits or Waits(), sections=WHOLE)
     with db.reading() as session:
         begun = session.get(ChainHead, 1) is not None
     if not begun:  # it was stopped between the schema and its first rows

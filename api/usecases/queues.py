@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.access import sees
+from api.access import CALLS, sees
 from api.security import Principal
 from api.store import cases
 from api.store.tables import CaseFile, Event, Part
@@ -70,9 +70,12 @@ def after(mark: str | None) -> After | None:
         return None
     try:
         rank, at, case = json.loads(base64.urlsafe_b64decode(mark + "=" * (-len(mark) % 4)))
-        return After(int(rank), datetime.fromisoformat(at).astimezone(UTC), int(case))
+        begin = After(int(rank), datetime.fromisoformat(at).astimezone(UTC), int(case))
     except (binascii.Error, ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise BadCursor(value=mark[:60]) from error
+    if begin.rank not in cases.RANKS or not 0 <= begin.id < 2**63:
+        raise BadCursor(value=mark[:60])
+    return begin
 
 
 def queue(of: Office, who: Principal, squad: str, filters: Filters, limit: int, begin: After | None, lang: Lang) -> dict[str, Any]:
@@ -80,15 +83,17 @@ def queue(of: Office, who: Principal, squad: str, filters: Filters, limit: int, 
     if who.role in OF_SQUADS and who.squad != squad:
         raise NotYourQueue(value=squad)
     with of.db.reading() as session:
-        rows = page_of_squad(session, squad, filters, limit + 1, begin)
+        rows = page_of_squad(session, squad, filters, limit + 1, begin, shown_to(who))
         seen = [(row, part) for row, part in rows[:limit] if sees(who.role, relation(row, who, part if who.squad == squad else None))]
         items = [brief(of, row, lang, part) for row, part in seen]
     return {"squad": squad, "items": items, "next": _next([row for row, _ in rows], limit)}
 
 
-def page_of_squad(session: Session, squad: str, filters: Filters, limit: int, begin: After | None) -> list[tuple[CaseFile, str]]:
-    """Cases of a squad with its part in each, by one range of an index."""
-    conditions = [Part.squad == squad]
+def page_of_squad(
+    session: Session, squad: str, filters: Filters, limit: int, begin: After | None, shown: Sequence[Any] = ()
+) -> list[tuple[CaseFile, str]]:
+    """Cases of a squad with its part in each, by one range of an index. `shown`: whose eyes they are for."""
+    conditions = [Part.squad == squad, *shown]
     if filters.part is not None:
         conditions.append(Part.part == filters.part)
     query = sa.select(CaseFile, Part.part).join(Part, Part.case_id == CaseFile.id)
@@ -108,11 +113,20 @@ def found(of: Office, who: Principal, filters: Filters, limit: int, begin: After
 
 def page_of_all(session: Session, who: Principal, filters: Filters, limit: int, begin: After | None) -> list[CaseFile]:
     """Cases of all squads; of a machine only those it brought."""
-    conditions = [CaseFile.created_by == who.account] if who.role is Role.MACHINE else []
-    query = _ordered(
-        sa.select(CaseFile), CaseFile.open, (CaseFile.rank, CaseFile.received_at, CaseFile.id), conditions, filters, begin
-    )
+    order = (CaseFile.rank, CaseFile.received_at, CaseFile.id)
+    query = _ordered(sa.select(CaseFile), CaseFile.open, order, shown_to(who), filters, begin)
     return list(session.scalars(query.limit(limit)))
+
+
+def shown_to(who: Principal) -> list[Any]:
+    """What `sees` says of a case, as conditions; of a squad's people, beside its part in it.
+
+    Left to the rows of a page, what is hidden would show: in pages that come short, and in the mark of the next.
+    """
+    hidden = [] if who.squad is None else [sa.or_(CaseFile.against.is_(None), CaseFile.against != who.squad)]
+    if who.role in CALLS:
+        return [*hidden, sa.or_(~CaseFile.to_supervision, CaseFile.created_by == who.account)]
+    return [*hidden, CaseFile.created_by == who.account] if who.role is Role.MACHINE else hidden
 
 
 def _ordered(

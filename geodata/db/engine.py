@@ -454,6 +454,7 @@ def _attach_embedded(path: Path, create: bool, waits: Waits) -> Database:
     engine = sa.create_engine("gpkg://", creator=connect, poolclass=QueuePool, hide_parameters=True, **POOL)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "reset", _end)
     db = Database(
         kind="embedded",
         url=str(path),
@@ -496,6 +497,12 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
+def _end(connection: sqlite3.Connection, _: object, __: object) -> None:
+    """A commit that fails leaves SQLite's transaction open, with its lock; SQLAlchemy takes it for ended and would not roll it back."""
+    if connection.in_transaction:
+        connection.rollback()
+
+
 # ---- PostgreSQL ------------------------------------------------------------------------------------------------------
 
 
@@ -518,6 +525,7 @@ def _attach_postgresql(url: URL, create: bool, waits: Waits) -> Database:
         connection.commit()
 
     event.listen(engine, "connect", prepare)
+    event.listen(engine, "reset", _end_on_server)
     db = Database(
         kind="postgresql",
         url=_shown(url),
@@ -539,6 +547,12 @@ def _attach_postgresql(url: URL, create: bool, waits: Waits) -> Database:
         db.close()
         raise
     return db
+
+
+def _end_on_server(connection: psycopg.Connection[Any], _: object, __: object) -> None:
+    """The same where a commit failed before it was sent."""
+    if not connection.closed and connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+        connection.rollback()
 
 
 def _require_locale(connection: Connection, url: str) -> None:
