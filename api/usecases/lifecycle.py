@@ -58,8 +58,9 @@ class CaseMovedOn(JieguanError):
     en = "Case {number} has gone from version {seen} to {now} ({state}, held by {holder}). Look at it again before you decide."
 
 
-class StaleCase(CaseMovedOn):
-    """The same, where the version was stated by If-Match."""
+class StaleCase(JieguanError):
+    zh = "If-Match 说的是案件 {number} 的第 {seen} 版,现在是第 {now} 版({state},由 {holder} 承办):请重新读取后再决定。"
+    en = "If-Match names version {seen} of case {number}, which is at {now} ({state}, held by {holder}). Read it again before you decide."
 
 
 class VersionMissing(JieguanError):
