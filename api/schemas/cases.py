@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
 
@@ -11,11 +11,10 @@ from api.schemas.strict import Code, Instant, Line, Number, Strict, Truth, Whole
 from api.usecases import intake as use
 from api.usecases.lifecycle import Wanted
 from api.usecases.placing import Where
-from api.words_cases import CHANNELS
+from api.words_cases import Channel
 from routing.case import Action
 from routing.errors import JieguanError
 
-Channel = Literal[tuple(CHANNELS)]  # type: ignore[valid-type]
 LONGEST = 4_000
 
 
@@ -31,7 +30,8 @@ def _said(value: str) -> str:
 
 
 Words = Annotated[str, Field(max_length=LONGEST)]
-Lon, Lat = Annotated[Number, Field(ge=-180, le=180)], Annotated[Number, Field(ge=-90, le=90)]
+Lon = Annotated[Number, Field(ge=-180, le=180)]
+Lat = Annotated[Number, Field(ge=-90, le=90)]
 
 
 class PlaceIn(Strict):

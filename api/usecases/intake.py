@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.security import Principal
+from api.access import Principal
 from api.store import cases
 from api.store.record import Entry
 from api.store.setup import vocabulary

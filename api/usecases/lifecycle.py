@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.security import Principal
+from api.access import Principal
 from api.store import cases
 from api.store.record import Entry, Page
 from api.store.tables import CaseFile, Ruling

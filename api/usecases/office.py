@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.access import Row, sees
-from api.security import Principal
+from api.access import Principal, Row, sees
 from api.store import cases
 from api.store.record import Book
 from api.store.tables import CaseFile

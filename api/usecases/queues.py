@@ -13,8 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.access import sees
-from api.security import Principal
+from api.access import Principal, sees
 from api.store import cases
 from api.store.tables import CaseFile, Event, Part
 from api.usecases.office import Office, about_event, brief, relation, unseal, visible, whole

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api.security import Principal
+from api.access import Principal
 from api.store.record import Page
 from api.store.tables import Replay, refusal
 from api.usecases.office import Office
@@ -94,4 +94,5 @@ def _kept(session: Session, who: Principal, key: str, digest: str) -> Answer | N
 def forget(of: Office) -> int:
     """Answers older than two days go. How many."""
     with of.db.writing() as session:
-        return int(session.execute(sa.delete(Replay).where(Replay.at < of.now() - KEPT)).rowcount)
+        gone = session.scalars(sa.delete(Replay).where(Replay.at < of.now() - KEPT).returning(Replay.key))
+        return len(gone.all())
