@@ -18,10 +18,22 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import receiving, security
+from api import pictures, receiving, security
 from api.schemas import strict
 from api.store import cases
-from api.usecases import histories, jobs, lifecycle, map_features, map_jobs, map_places, map_repairs, map_writes, queues
+from api.usecases import (
+    attachments,
+    histories,
+    jobs,
+    lifecycle,
+    map_features,
+    map_jobs,
+    map_places,
+    map_repairs,
+    map_writes,
+    queues,
+    reporters,
+)
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.coverages import UnknownArc
@@ -75,6 +87,13 @@ STATUS: Mapping[type[JieguanError], int] = {
     receiving.FilesBusy: 503,
     CannotWrite: 500,
     cases.UnknownCase: 404,
+    reporters.NotYoursToReveal: 403,
+    attachments.UnknownAttachment: 404,
+    attachments.CaseErased: 409,
+    attachments.CaseFiled: 409,
+    attachments.TooManyAttachments: 409,
+    pictures.NotTaken: 415,
+    pictures.PictureTooLarge: 413,
     queues.NotYourQueue: 404,
     lifecycle.StaleCase: 412,
     lifecycle.CaseMovedOn: 409,

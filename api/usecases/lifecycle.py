@@ -16,6 +16,7 @@ from api.security import Principal
 from api.store import cases
 from api.store.record import Entry, Page
 from api.store.tables import CaseFile, Ruling
+from api.usecases.attachments import check_evidence
 from api.usecases.intake import UnknownSquad, category_at, decision_body
 from api.usecases.office import Office, about_event, actors, may_do, seal, visible, whole
 from api.usecases.placing import Found, Where, decided
@@ -93,7 +94,10 @@ class Wanted:
 
 
 def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, lang: Lang) -> Answer:
-    """The case after an order. Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, KeyReused."""
+    """The case after an order.
+
+    Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, EvidenceMissing, KeyReused.
+    """
 
     def write(page: Page) -> Answer:
         row = visible(page.session, cases.locked(page.session, number), who)
@@ -109,6 +113,7 @@ def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, l
 
 def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
     session, now = page.session, cases.next_instant(of.now(), row.changed_at)
+    check_evidence(session, row, wanted.evidence)
     found = _rerouted(of, session, row, wanted) if wanted.action is Action.REROUTE else None
     _check_squads(of, session, wanted, now)
     case = cases.case_of(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,6 +10,18 @@ import httpx
 from tests.api.live import CLIENTS, place
 
 CATEGORY = "GB30428:0504"
+NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that can be set, and goes on a second at each look."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
 
 
 class Staff:
