@@ -1,7 +1,8 @@
-"""What is sent about cases: a complaint, an order."""
+"""What is sent about cases: a complaint, what of it is typed so far, an order."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -10,6 +11,7 @@ from api.schemas.map_rows import CategoryCode
 from api.schemas.strict import Code, Instant, Line, Number, Strict, Truth, Whole
 from api.usecases import intake as use
 from api.usecases.lifecycle import Wanted
+from api.usecases.neighbours import Typed
 from api.usecases.placing import Where
 from api.words_cases import CHANNELS
 from routing.case import Action
@@ -116,3 +118,22 @@ class OrderIn(Strict):
         plain = self.model_dump(exclude={"where", "seen"})
         where = None if self.where is None else self.where.value()
         return Wanted(**plain, where=where, seen=seen, tagged=tagged)
+
+
+class TypedIn(Strict):
+    """What of a complaint is typed so far. Cases count within `radius_m`, and `window_h` hours before and after."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"category": "GB30428:0504", "where": {"lon": 113.617123, "lat": 34.868456, "datum": "gcj02"}}]},
+    )
+
+    category: CategoryCode
+    where: Place
+    occurred_at: Instant | None = None
+    radius_m: Annotated[Number, Field(ge=1, le=500)] = 50.0
+    window_h: Annotated[Number, Field(ge=1, le=720)] = 72.0
+
+    def value(self) -> Typed:
+        """As the use cases take it."""
+        return Typed(self.category, self.where.value(), self.occurred_at, self.radius_m, timedelta(hours=self.window_h))
