@@ -183,6 +183,7 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/clusters"): WORKS_ON_CASES,
     ("POST", "/api/v1/clusters"): Access(CALLS),
     ("GET", "/api/v1/clusters/{cluster}"): WORKS_ON_CASES,
+    ("POST", "/api/v1/clusters/{cluster}/joint"): Access(CALLS),
     ("GET", "/api/v1/rulings"): Access(PLANNER | {R.DISPATCHER, R.SUPERVISOR}),
     ("POST", "/api/v1/rulings/{ruling}/take"): DRAWS,
     ("POST", "/api/v1/rulings/{ruling}/decline"): DRAWS,

@@ -23,6 +23,7 @@ from api.schemas import strict
 from api.store import cases
 from api.usecases import (
     attachments,
+    clusters,
     histories,
     jobs,
     lifecycle,
@@ -33,6 +34,7 @@ from api.usecases import (
     map_writes,
     queues,
     reporters,
+    rulings,
 )
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
@@ -92,6 +94,11 @@ STATUS: Mapping[type[JieguanError], int] = {
     attachments.CaseErased: 409,
     attachments.CaseFiled: 409,
     attachments.TooManyAttachments: 409,
+    clusters.UnknownCluster: 404,
+    clusters.HasEnded: 409,
+    clusters.InOneAlready: 409,
+    rulings.UnknownRuling: 404,
+    rulings.RulingClosed: 409,
     pictures.NotTaken: 415,
     pictures.PictureTooLarge: 413,
     queues.NotYourQueue: 404,

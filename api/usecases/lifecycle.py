@@ -104,14 +104,15 @@ def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, l
         if row.version != wanted.seen:
             error = StaleCase if wanted.tagged else CaseMovedOn
             raise error(number=number, seen=wanted.seen, now=row.version, state=state_words(row.state, lang), holder=row.holder)
-        _apply(of, page, row, who, wanted)
+        apply(of, page, row, who, wanted)
         part = cases.part_of(page.session, row, who.squad)
         return Answer(200, {"ETag": f'"{row.version}"'}, whole(of, row, who, lang, part))
 
     return once(of, who, asked, write)
 
 
-def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
+def apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
+    """An order on a locked row, within a transaction that may do more. Raises as `act`."""
     session, now = page.session, cases.next_instant(of.now(), row.changed_at)
     check_evidence(session, row, wanted.evidence)
     found = _rerouted(of, session, row, wanted) if wanted.action is Action.REROUTE else None
@@ -123,7 +124,10 @@ def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted
     if found is not None:
         more = found[0].columns() | found[1]
         more = {name: value for name, value in more.items() if name not in ("lead", "duty")}
+    was_open = row.open
     cases.put(session, row, moved.case, now, **more)
+    if row.cluster_id is not None and row.open != was_open:
+        cases.end_cluster(session, row)
     _keep_sides(session, row, moved, who)
     if wanted.action is Action.DESIGNATE:
         session.add(_ruling(row, order, who))
