@@ -60,7 +60,7 @@ ROUTERS = (
     health.router, map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
-    case_files.router, case_files.files, cases.router, clusters.router, clusters.offers,
+    case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")
 LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments": "attachment_bytes", "batch": "batch_bytes"}

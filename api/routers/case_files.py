@@ -1,24 +1,26 @@
-"""What lies with a case: who complained, who looked, attachments."""
+"""What lies with a case: who complained, who looked, attachments; and cases that come as a file."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.pictures import SUFFIXES
 from api.receiving import File
-from api.routers.asked import StrictRoute
+from api.routers.asked import In, StrictRoute
 from api.routers.cases import Key, Number, Of, answered, asked
 from api.routers.files import FileRoute, disposition, file_body
 from api.schemas.case_files import RevealIn
+from api.schemas.cases import complaint_of
 from api.schemas.files import FileName
 from api.security import Who
-from api.usecases import attachments, reporters
+from api.usecases import attachments, batch, reporters
 from api.usecases.attachments import Sent
 
 router = APIRouter(prefix="/api/v1/cases/{number}", route_class=StrictRoute, tags=["case files"])
+tables = APIRouter(prefix="/api/v1/cases", route_class=FileRoute, tags=["cases"])
 files = APIRouter(prefix="/api/v1/cases/{number}", route_class=FileRoute, tags=["case files"])
 
 Id = Annotated[str, Path(min_length=1, max_length=60)]
@@ -73,3 +75,19 @@ def fetched(of: Of, who: Who, number: Number, attachment: Id) -> Response:
     file = attachments.fetched(of, who, number, attachment)
     named = {"Content-Disposition": disposition(file.name, SUFFIXES[file.media_type])}
     return Response(file.data, 200, {**ALONE, **named}, file.media_type)
+
+
+@tables.post(
+    "/batch", summary="A table of complaints (CSV, XLSX), each row a case or a reason; the same file again makes nothing twice",
+    openapi_extra=file_body("CSV (UTF-8, GB 18030) or XLSX, up to 10,000 rows; columns: " + ", ".join(batch.COLUMNS)),
+    responses={200: {"content": {"application/json": {}, "text/csv": {"schema": {"type": "string"}}}}},
+)  # fmt: skip
+def take_in_batch(
+    of: Of, who: Who, response: Response, file: File, lang: In, key: Key = None,
+    report: Annotated[Literal["json", "csv"], Query(description="csv: the table as it was sent, with number, squad and error")] = "json",
+) -> Any:  # fmt: skip
+    done = batch.take(of, who, file.file, key, complaint_of, lang)
+    response.headers["Cache-Control"] = "no-store"
+    if report == "json":
+        return done.told(lang)
+    return Response(done.table(lang), 200, {**ALONE, "Content-Disposition": disposition("report", ".csv")}, "text/csv; charset=utf-8")

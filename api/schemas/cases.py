@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from api.problems import field_told
 from api.schemas.map_rows import CategoryCode
 from api.schemas.strict import Code, Instant, Line, Number, Strict, Truth, Whole
 from api.usecases import intake as use
+from api.usecases.batch import BadCell
 from api.usecases.lifecycle import Wanted
 from api.usecases.neighbours import Typed
 from api.usecases.placing import Where
@@ -137,3 +140,16 @@ class TypedIn(Strict):
     def value(self) -> Typed:
         """As the use cases take it."""
         return Typed(self.category, self.where.value(), self.occurred_at, self.radius_m, timedelta(hours=self.window_h))
+
+
+def complaint_of(record: Mapping[str, Any]) -> use.Complaint:
+    """A row of a table, all but its place. Raises BadCell."""
+    try:
+        return ComplaintIn.model_validate({**record, "where": {"unlocated": True}}).value()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][-1] if first["loc"] else "")
+        if first["loc"][:1] == ("contact",) and field == "address":
+            field = "contact_address"
+        zh, en = (field_told(first, lang)["reason"] for lang in ("zh-CN", "en"))
+        raise BadCell(field=field, reason_zh=zh.rstrip("。"), reason_en=en.rstrip(".")) from error

@@ -168,7 +168,7 @@ def _made(of: Office, session: Session, row: CaseFile, who: Principal, id_: str,
     )  # fmt: skip
 
 
-def _query(row: CaseFile, attachment: str) -> sa.Select[tuple[Attachment]]:
+def _query(row: CaseFile, attachment: str) -> sa.Select[Attachment]:
     """By its case, too: an id alone opens nothing."""
     return sa.select(Attachment).where(Attachment.id == attachment, Attachment.case_id == row.id)
 

@@ -172,7 +172,7 @@ def _rerouted(of: Office, session: Session, row: CaseFile, wanted: Wanted) -> tu
     known = category_at(session, category, row.occurred_at)
     where = _where_of(row) if wanted.where is None else wanted.where
     where.check("-")
-    found = decided(of, session, where, category, row.occurred_at, row.found_by, row.number)
+    found = decided(of, session, where, category, row.occurred_at, row.found_by, row.number, keep=wanted.where is None)
     ruling = session.scalars(sa.select(Ruling).where(Ruling.case_id == row.id).order_by(Ruling.id.desc()).limit(1)).one_or_none()
     if ruling is not None:
         found = replace(found, decision=_as_ordered(found.decision, ruling), why=None)

@@ -87,7 +87,7 @@ def main_type(category: str) -> str:
     return f"{scheme}:{code[:2]}" if code[:2].isdecimal() else category
 
 
-def query(who: Principal, typed: Typed, shape: BaseGeometry, work: str, at: datetime, now: datetime) -> sa.Select[tuple[CaseFile]]:
+def query(who: Principal, typed: Typed, shape: BaseGeometry, work: str, at: datetime, now: datetime) -> sa.Select[CaseFile]:
     """The cases in the box around a place (metres), nearest first; by the spatial index, the rest is looked at row by row."""
     middle = shape.centroid
     x, y = (sa.literal(round(v * 1000), sa.BigInteger) for v in (middle.x, middle.y))

@@ -197,6 +197,7 @@ def _ground(row: CaseFile, wanted: Standing, work: str) -> Any:
     """Whole millimetres. Raises CaseHasNoPlace, NotPolygons, SelfCrossing."""
     if wanted.shape is not None:
         return grid_of(areas_of(wanted.shape, LayerName.DESIGNATION.value), plain_frame(False, work), work)
+    assert wanted.radius_m is not None
     if row.geom is None:
         raise CaseHasNoPlace(number=row.number)
     return grid_of(shape_of(row, work).buffer(wanted.radius_m, quad_segs=16), plain_frame(True, work), work)
