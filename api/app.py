@@ -9,6 +9,7 @@ Endpoints are plain functions in threads; each use case commits before it return
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -45,7 +46,7 @@ from api.routers import (
 )
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
-from api.store.setup import opened
+from api.store.opening import working
 from api.usecases.histories import Histories
 from api.usecases.jobs import Jobs
 from api.usecases.map_features import MapStore, Shelves
@@ -67,6 +68,7 @@ LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments"
 """Where files are taken, and the setting of how large they may be."""
 FORM_BYTES = 1 << 16
 """What a form may put around its file."""
+log = logging.getLogger("uvicorn.error")
 ABOUT = "每个地点、类别与时刻恰有一个负责中队。/ Every place, category and instant has exactly one responsible squad."
 
 
@@ -83,14 +85,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = serving.threads
-        with opened(serving.database) as db:
-            from pathlib import Path  # TEMP
-
-            from api.store.record import Anchor, Book
-            from api.vault import open_vault
-            private = Path(f"{db.path}.private") if db.path else Path("/tmp/jg/s4/private")
-            app.state.vault = open_vault(private, None)
-            app.state.book = Book(db, Anchor(private / "anchor"))
+        with working(serving) as has:
+            if has.vault.made is not None:
+                log.warning("the master key of the cases is new: %s; keep a copy of it apart from the backups", has.vault.made)
+            db, app.state.vault, app.state.book = has.db, has.vault, has.book
             of = app.state.map = MapStore(db, Desk(db), Maps(serving.keep_maps), Shelves(serving.keep_layers), now)
             app.state.office = Office(db, of.maps, app.state.book, app.state.vault, now, ZoneInfo(serving.zone))
             limits = Limits(file=serving.history_bytes, rows=serving.history_rows)
@@ -117,19 +115,20 @@ def create_app(
 
 
 def of_environment() -> FastAPI:
-    """The application JIEGUAN_DATABASE and JIEGUAN_DEVELOPMENT ask for; in development mode it answers this machine only."""
+    """The application JIEGUAN_DATABASE and the rest of the environment ask for; in development mode it answers this machine only."""
     return create_app(settings.of_environment())
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Where the service answers, and what on. `database`: without its password."""
+    """Where the service answers, and what on. `database`: without its password. `master_made`: where a new master key lies."""
 
     address: str
     database: str
     workers: int
     development: bool
     embedded: bool
+    master_made: str | None = None
 
     def json(self) -> dict[str, Any]:
         """As plain values."""
@@ -153,13 +152,13 @@ def serve(
     Raises NotLoopback, CannotListen, WorkersFailed, and what opening the database raises.
     """
     development = in_development(host, development)
-    with opened(url) as db:  # what is wrong with it is said here, in a sentence
-        shown, embedded = db.url, db.path is not None
+    serving = replace(settings.serving_of(url), development=development, workers=1)
+    with working(serving) as has:  # what is wrong with it is said here, in a sentence
+        shown, embedded, made = has.db.url, has.db.path is not None, has.vault.made
     options: dict[str, Any] = {**RUN, "host": host, "log_level": log_level, "workers": workers}
     with listening(host, port) as socket, stopping():
-        at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded)
+        at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded, None if made is None else str(made))
         if workers == 1:
-            serving = replace(settings.of_environment(), database=url, development=development, workers=1)
             One(uvicorn.Config(create_app(serving), **options), lambda: ready(at)).run([socket])
             return
         os.environ |= {settings.DATABASE: url, settings.DEVELOPMENT: "1" if development else "", settings.WORKERS: str(workers)}

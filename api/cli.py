@@ -9,8 +9,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from api.cli_audit import audit
+from api.cli_cases import cases as cases_
 from api.cli_db import db
 from api.cli_history import practice, replay, whatif
+from api.cli_keys import keys, person
 from api.cli_map import map_store
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.cli_serve import serve
@@ -41,6 +44,10 @@ Opt = typer.Option
 
 app.add_typer(db, name="db")
 app.add_typer(map_store, name="map")
+app.add_typer(audit, name="audit")
+app.add_typer(cases_, name="cases")
+app.add_typer(keys, name="keys")
+app.add_typer(person, name="person")
 app.command(name="serve", help="serve")(serve)
 app.command(name="whatif", help="whatif")(whatif)
 app.command(name="replay", help="replay")(replay)

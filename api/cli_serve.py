@@ -23,6 +23,8 @@ def serve(
     from api import app
 
     def ready(at: app.Answering) -> None:
+        if at.master_made is not None:
+            err.print(say("master_made", file=at.master_made), highlight=False, markup=False, soft_wrap=True)
         if as_json:
             print(json.dumps(at.json(), ensure_ascii=False), flush=True)  # noqa: T201 - one line of its own, for machines
             return

@@ -11,13 +11,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from api import words, words_map, words_whatif
+from api import words, words_batch, words_map, words_sealed, words_whatif
 from geodata.compile import Progress as Told
 from geodata.compile import silent
 from routing.errors import Lang
 
 out = Console()
 err = Console(stderr=True)
+
+SAID = (words.WORDS, words_whatif.WORDS, words_map.WORDS, words_sealed.WORDS, words_batch.WORDS)
 
 _spoken: list[Lang] = ["zh-CN"]
 
@@ -34,7 +36,7 @@ def lang_now() -> Lang:
 
 def say(key: str, **facts: object) -> str:
     """A sentence in the chosen language."""
-    zh, en = next(said[key] for said in (words.WORDS, words_whatif.WORDS, words_map.WORDS) if key in said)
+    zh, en = next(said[key] for said in SAID if key in said)
     return (zh if lang_now() == "zh-CN" else en).format(**facts)
 
 

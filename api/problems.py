@@ -18,12 +18,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import pictures, receiving, security, sheets
+from api import pictures, receiving, security, sheets, vault
 from api.schemas import strict
 from api.store import cases
 from api.usecases import (
     attachments,
     clusters,
+    erasure,
     histories,
     jobs,
     lifecycle,
@@ -91,7 +92,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     cases.UnknownCase: 404,
     reporters.NotYoursToReveal: 403,
     attachments.UnknownAttachment: 404,
-    attachments.CaseErased: 409,
+    attachments.CaseErased: 410,
     attachments.CaseFiled: 409,
     attachments.TooManyAttachments: 409,
     clusters.UnknownCluster: 404,
@@ -107,6 +108,12 @@ STATUS: Mapping[type[JieguanError], int] = {
     lifecycle.CaseMovedOn: 409,
     lifecycle.NotAllowed: 409,
     lifecycle.VersionMissing: 428,
+    vault.KeyDestroyed: 410,
+    vault.SealBroken: 500,
+    vault.WrongMaster: 503,
+    vault.VaultUnavailable: 503,
+    erasure.UnknownCase: 404,
+    erasure.StillOpen: 409,
     engine.WriterBusy: 503,
     engine.ServerUnreachable: 503,
     engine.NoRoom: 507,
@@ -124,6 +131,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     408: ("等待超时", "Timed out"),
     409: ("与现状冲突", "Conflict with how things are"),
     428: ("须先说明所见版本", "Say which version you saw"),
+    410: ("已清除", "Erased"),
     412: ("内容已被改动", "Changed since you read it"),
     413: ("请求过大", "Too large"),
     415: ("格式不支持", "Not of a type we take"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from geodata.child import FENCE
+from geodata.db.engine import parse_url
 
 DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
-WORKERS = "JIEGUAN_WORKERS"
-ZONE = "JIEGUAN_ZONE"
+WORKERS, PRIVATE, MASTER, NEW_MASTER = "JIEGUAN_WORKERS", "JIEGUAN_PRIVATE", "JIEGUAN_MASTER_KEY", "JIEGUAN_NEW_MASTER_KEY"
+ZONE, USUAL_ZONE = "JIEGUAN_ZONE", "Asia/Shanghai"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -22,7 +25,7 @@ class Serving:
     development: bool = False
     workers: int = 1
     """Of how many processes this is one. Jobs and past cases are kept in a process, so there are none where there are several."""
-    zone: str = "Asia/Shanghai"
+    zone: str = USUAL_ZONE
     """Where a day begins: for the numbers of cases."""
     body_bytes: int = 32 * 2**20
     body_seconds: float = 15.0
@@ -53,12 +56,41 @@ class Serving:
     """Requests worked on at once; each new thread sets up its own PROJ, and more of them would only share the same cores."""
     keep_maps: int = 4
     keep_layers: int = 64
+    private: str | None = None
+    """The folder of the keys and of the record's anchor; None: that of the database."""
+    master: str | None = field(default=None, repr=False)
+    """The master key; None: that in the private folder."""
+
+    @property
+    def folder(self) -> Path:
+        """The private folder. Raises UnknownDatabase."""
+        return private_folder(self.database) if self.private is None else Path(self.private)
 
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
-    """JIEGUAN_DATABASE, JIEGUAN_DEVELOPMENT, JIEGUAN_HISTORIES; JIEGUAN_WORKERS is set for its workers by `serve`."""
+    """JIEGUAN_DATABASE, _DEVELOPMENT, _HISTORIES, _PRIVATE, _MASTER_KEY and _ZONE; JIEGUAN_WORKERS is set for its workers by `serve`."""
     database, histories = environment.get(DATABASE, "jieguan.db"), environment.get(HISTORIES) or None
-    return Serving(database, development(environment), int(environment.get(WORKERS) or 1), histories=histories, zone=environment.get(ZONE) or "Asia/Shanghai")
+    return Serving(
+        database, development(environment), int(environment.get(WORKERS) or 1), histories=histories,
+        private=environment.get(PRIVATE) or None, master=environment.get(MASTER) or None,
+        zone=environment.get(ZONE) or USUAL_ZONE,
+    )  # fmt: skip
+
+
+def serving_of(database: str | None, environment: Mapping[str, str] = os.environ) -> Serving:
+    """The environment's, for the database somebody named, if he did."""
+    serving = of_environment(environment)
+    return serving if database is None else replace(serving, database=database)
+
+
+def private_folder(database: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the keys of a database lie unless JIEGUAN_PRIVATE says so: beside its file; for a server's under this user's state."""
+    url = parse_url(database)
+    if url.drivername == "gpkg":
+        return Path(f"{url.database}.private")
+    state = environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    name = hashlib.sha256(url.set(password=None).render_as_string().encode()).hexdigest()[:16]
+    return Path(state) / "jieguan" / name
 
 
 def development(environment: Mapping[str, str] = os.environ) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +26,9 @@ settings.register_profile("thorough", settings.get_profile("dev"), max_examples=
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
     _use_kernels_of_these_sources()
+    # Keys of databases on a server lie under the user's state: of a test, under a folder that goes with the run.
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="jieguan-state-")
+    atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 
 def _use_kernels_of_these_sources() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from api.store.tables import WHOLE, Category, ChainHead
+from api.store.tables import WHOLE, Category, ChainHead, Rule
 from geodata import categories
 from geodata.db import schema
 from geodata.db.engine import Database, NotInitialised, open_database
@@ -27,6 +27,8 @@ OWN = {
 }
 """Go to supervision, never to the squad complained of."""
 ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
+RETENTION, ALL, RETENTION_DAYS = "retention_days", "*", 1095
+"""How long after a case has ended it is known who complained: three years, until the bureau makes a rule of its own."""
 
 
 def initialise(url: str | Path, work_crs: str) -> None:
@@ -58,6 +60,7 @@ def _begin(url: str | Path) -> None:
         if session.get(ChainHead, 1) is None:
             session.add(ChainHead(id=1, event_id=0, hash=GENESIS))
             session.add_all(_vocabulary())
+            session.add(Rule(name=RETENTION, scope=ALL, since=ALWAYS, until=None, value=RETENTION_DAYS, document="默认 default"))
 
 
 def _vocabulary() -> list[Category]:

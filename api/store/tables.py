@@ -113,6 +113,20 @@ class Category(Cases):
     document: Mapped[str]
 
 
+class Rule(Cases):
+    """A rule of the house that is a number, for a period: how long something is kept. `scope`: a category's code, or `*` for all."""
+
+    __tablename__ = "rule"
+    __table_args__ = (CheckConstraint("until > since", name="period"), CheckConstraint("value >= 0", name="value"))
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime] = mapped_column(primary_key=True)
+    until: Mapped[datetime | None]
+    value: Mapped[int]
+    document: Mapped[str]
+
+
 # ---- cases -----------------------------------------------------------------------------------------------------------
 
 
@@ -373,7 +387,7 @@ class Replay(Cases):
 
 
 TABLES: tuple[type[Cases], ...] = (
-    Account, Session, Token, Attempt, Category, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter, Attachment, Counter, Event,
+    Account, Session, Token, Attempt, Category, Rule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter, Attachment, Counter, Event,
     ChainHead, Replay,
 )  # fmt: skip
 """In an order in which every row comes after those it refers to."""
@@ -415,7 +429,7 @@ END $$""",
         f"CREATE TRIGGER keep_holdings_change AFTER UPDATE ON {case} WHEN ({lets_go}) OR ({takes}) BEGIN "
         f"{close} INSERT INTO {holding} (case_id, squad, since) SELECT NEW.id, NEW.holder, NEW.changed_at WHERE NEW.open; END",
     )
-    return Both("keep_holdings", CaseFile.table(), pg, lite)
+    return Both("keep_holdings", CaseFile.table(), pg, lite, of_changes=True)
 
 
 INVARIANTS: tuple[Both, ...] = (
@@ -429,6 +443,7 @@ INVARIANTS: tuple[Both, ...] = (
         Holding.table(), "holding_of_holder",
         "NOT EXISTS (SELECT 1 FROM case_file WHERE case_file.id = NEW.case_id AND case_file.open AND case_file.holder = NEW.squad "
         "AND case_file.changed_at = NEW.since)",
+        of_changes=True,
     ),
     forbid(
         Holding.table(), "holding_frozen", "UPDATE", "DELETE",

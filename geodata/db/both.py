@@ -41,13 +41,15 @@ class Both:
     """One invariant of one table, in two spellings, each a sequence of statements that may be run again.
 
     Run after the table is made from its metadata, and by `schema` after each migration, so that a database has the
-    invariants of the code that opens it. Whatever refuses, `violated` gives `name`.
+    invariants of the code that opens it. Whatever refuses, `violated` gives `name`. `of_changes`: about a change as it is made, not about
+    rows as they are; a copy, which brings rows that are the outcome of changes, sets it aside meanwhile.
     """
 
     name: str
     table: Table
     postgresql: tuple[str, ...]
     embedded: tuple[str, ...]
+    of_changes: bool = False
 
     def __post_init__(self) -> None:
         def created(_: Table, connection: Connection, **__: object) -> None:
@@ -60,6 +62,12 @@ class Both:
         for statement in self.postgresql if kind_of(connection) == "postgresql" else self.embedded:
             # A trigger's text is no parametrised SQL: neither ':' nor '%' means anything in it.
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+    def set_aside(self, connection: Connection) -> None:
+        """Until it is installed again, in the same transaction. Triggers only."""
+        kind = kind_of(connection)
+        for trigger in self.made(kind):
+            connection.exec_driver_sql(f"DROP TRIGGER {trigger}" + (f" ON {self.table.name}" if kind == "postgresql" else ""))
 
     def made(self, kind: Kind) -> tuple[str, ...]:
         """Names of the triggers and constraints that stand for it, to see whether they are all there."""
@@ -93,9 +101,9 @@ def forbid(table: Table, name: str, *events: Event, unless: str | None = None) -
     return Both(name, table, tuple(pg), tuple(lite))
 
 
-def no_insert(table: Table, name: str, when: str) -> Both:
+def no_insert(table: Table, name: str, when: str, *, of_changes: bool = False) -> Both:
     """No row for which `when` holds: SQL over NEW and other tables, read as they are when the row comes."""
-    return _refuse_when(table, name, "INSERT", when)
+    return _refuse_when(table, name, "INSERT", when, of_changes=of_changes)
 
 
 def no_update(table: Table, name: str, when: str) -> Both:
@@ -103,7 +111,9 @@ def no_update(table: Table, name: str, when: str) -> Both:
     return _refuse_when(table, name, "UPDATE", when)
 
 
-def _refuse_when(table: Table, name: str, event: Literal["INSERT", "UPDATE"], when: str) -> Both:
+def _refuse_when(
+    table: Table, name: str, event: Literal["INSERT", "UPDATE"], when: str, *, of_changes: bool = False
+) -> Both:
     """By SQL that asks other tables.
 
     PostgreSQL allows no subquery in a trigger's WHEN, so there the function asks.
@@ -119,7 +129,7 @@ END $$"""
         ask,
         f"CREATE OR REPLACE TRIGGER {name} BEFORE {event} ON {table.name} FOR EACH ROW EXECUTE FUNCTION {name}()",
     )
-    return Both(name, table, pg, _lite_trigger(name, f"BEFORE {event} ON {table.name} WHEN {when}", name))
+    return Both(name, table, pg, _lite_trigger(name, f"BEFORE {event} ON {table.name} WHEN {when}", name), of_changes)
 
 
 def no_overlap(table: Table, name: str, since: str, until: str) -> Both:

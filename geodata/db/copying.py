@@ -104,7 +104,12 @@ def copy(source: str | Path, destination: str | Path, sections: Sections = MAP_O
                     "PRAGMA defer_foreign_keys = ON" if dst.kind == "embedded" else "SET CONSTRAINTS ALL DEFERRED"
                 )
                 there.exec_driver_sql(deferred)
+                aside = [each for section in sections for each in section.invariants if each.of_changes]
+                for invariant in aside:
+                    invariant.set_aside(there)
                 tables = tuple(_copy_table(model.table(), here, there, dst) for model in _models(sections))
+                for invariant in aside:
+                    invariant.install(there)
                 if dst.kind == "postgresql":
                     _continue_counting(there, sections)
             return CopyReport(source=src.url, destination=dst.url, tables=tables)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import logging
 import zipfile
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -14,12 +16,13 @@ import pytest
 import sqlalchemy as sa
 
 from api import sheets
+from api.cli import main
 from api.store.setup import opened
-from api.store.tables import WHOLE, CaseFile, Event, Replay, Reporter
+from api.store.tables import WHOLE, Account, CaseFile, Event, Replay, Reporter
 from api.usecases import batch
 from geodata.db.copying import check
 from tests.api.live import place
-from tests.api.staff import CATEGORY, Office, Staff
+from tests.api.staff import CATEGORY, NOW, Office, Staff
 
 RAW = {"Content-Type": "application/octet-stream"}
 NAME, PHONE, EMAIL, HOME = "欧阳测试", "13987654321", "canary@example.org", "金丝雀路 7 号"
@@ -228,3 +231,27 @@ def test_g21_no_reason_log_or_kept_answer_says_who_complained(service: Office, u
 def test_who_takes_no_calls_sends_no_table(service: Office) -> None:
     assert send(service.leader("su01"), as_csv([row()]), 403)
     assert send(Staff(service.base, "12345 平台", "machine"), as_csv([row()]))["taken"] == 1
+
+
+def test_the_command_line_takes_the_same_table(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with opened(url) as db, db.writing() as session:
+        for name, role in (("接线员", "operator"), ("规划员", "planner")):
+            facts = {"squad": None, "password": None, "subject": None, "created_at": NOW, "closed_at": None}
+            session.add(Account(id=role, name=name, role=role, **facts))
+    file, report = tmp_path / "t.csv", tmp_path / "report.csv"
+    file.write_bytes(as_csv([row(), row(channel="鸽子")]))
+
+    def run(*more: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["cases", "import", str(file), "--db", url, "--json", *more])
+        return int(str(ended.value.code)), capsys.readouterr().out
+
+    status, told = run("--as", "接线员", "--report", str(report))
+    done = json.loads(told)
+    assert (status, done["taken"], done["refused"]) == (1, 1, 1)
+    assert PHONE not in told
+    assert report.read_text("utf-8-sig").count(done["items"][0]["number"]) == 1
+    assert json.loads(run("--as", "接线员")[1])["again"] == 1
+    for nobody in ("规划员", "无人"):
+        status, told = run("--as", nobody)
+        assert (status, json.loads(told)["error"]) == (2, "NobodyCalled")

@@ -62,6 +62,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("code", "since", name=op.f("pk_category")),
     )
     op.create_table(
+        "rule",
+        _text("name"),
+        _text("scope"),
+        _instant("since"),
+        _instant("until", nullable=True),
+        _whole("value"),
+        _text("document"),
+        sa.CheckConstraint("until > since", name=op.f("ck_rule_period")),
+        sa.CheckConstraint("value >= 0", name=op.f("ck_rule_value")),
+        sa.PrimaryKeyConstraint("name", "scope", "since", name=op.f("pk_rule")),
+    )
+    op.create_table(
         "chain_head",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         _whole("event_id"),
