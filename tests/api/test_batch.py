@@ -9,13 +9,14 @@ import logging
 import zipfile
 from datetime import datetime
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import openpyxl
 import pytest
 import sqlalchemy as sa
 
-from api import sheets
+from api import sheets, words, words_batch, words_map, words_sealed, words_whatif
 from api.cli import main
 from api.store.setup import opened
 from api.store.tables import WHOLE, Account, CaseFile, Event, Replay, Reporter
@@ -255,3 +256,10 @@ def test_the_command_line_takes_the_same_table(url: str, tmp_path: Path, capsys:
     for nobody in ("规划员", "无人"):
         status, told = run("--as", nobody)
         assert (status, json.loads(told)["error"]) == (2, "NobodyCalled")
+
+
+def test_every_sentence_of_the_command_is_in_both_languages_with_the_same_facts() -> None:
+    for key, (zh, en) in words_batch.WORDS.items():
+        assert {f[1] for f in Formatter().parse(zh) if f[1]} == {f[1] for f in Formatter().parse(en) if f[1]}, key
+    others = (words.WORDS, words_whatif.WORDS, words_map.WORDS, words_sealed.WORDS)
+    assert all(not words_batch.WORDS.keys() & other.keys() for other in others)
