@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from api.store.setup import opened
 from api.store.tables import WHOLE, Cluster, Event
 from geodata.db.copying import check
-from tests.api.staff import NOW, Clock, Office
+from tests.api.staff import NOW, Clock, Office, linger
 
 WEST, EAST = (900, 500), (1_040, 500)
 
@@ -130,7 +130,7 @@ def test_a_squad_that_sees_one_case_of_it_is_not_told_of_the_other(service: Offi
     assert west not in str(told)
 
 
-def test_two_that_end_at_once_end_the_matter(service: Office) -> None:
+def test_two_that_end_at_once_end_the_matter(service: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     west, east = both(service)
     made = begin(service, west, east)
     for number, squad in ((west, "su00"), (east, "su01")):
@@ -142,6 +142,7 @@ def test_two_that_end_at_once_end_the_matter(service: Office) -> None:
         service.dispatcher.act(number, "take_to_check")
         service.operator.act(number, "reply", reason="已答复")
     at_once = threading.Barrier(2)
+    linger(monkeypatch)
     seen = {number: service.checker.case(number)["version"] for number in (west, east)}
 
     def close(number: str) -> None:

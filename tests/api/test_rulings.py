@@ -13,7 +13,7 @@ from api.store import record
 from api.store.setup import opened
 from api.store.tables import Event, Ruling
 from tests.api.live import place, square
-from tests.api.staff import CATEGORY, Office, Staff, complaint
+from tests.api.staff import CATEGORY, Office, Staff, complaint, linger
 
 
 def planner(office: Office, name: str = "规划员") -> Staff:
@@ -101,11 +101,12 @@ def test_what_is_refused_changes_neither_draft_nor_ruling(service: Office, url: 
         assert set(session.scalars(sa.select(Ruling.standing))) == {"offered"}
 
 
-def test_ten_planners_at_once_take_it_once(service: Office) -> None:
+def test_ten_planners_at_once_take_it_once(service: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     _, ruling = ruled(service)
     people = [planner(service, f"规划员{n}") for n in range(5)]
     into = [draft(who) for who in people]
     at_once, answers = threading.Barrier(10), list[int]()
+    linger(monkeypatch)
 
     def take(n: int) -> None:
         body = {"draft": into[n % 5], "name": "桥下", "radius_m": 80}
