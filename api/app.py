@@ -30,7 +30,9 @@ from uvicorn.supervisors import Multiprocess
 
 from api import problems, settings
 from api.routers import (
+    case_files,
     cases,
+    clusters,
     files,
     health,
     jobs,
@@ -61,9 +63,12 @@ ROUTERS = (
     health.router, people.router,
     map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
-    ogc_writing.router, ogc.of_draft, ogc.of_map, cases.router,
+    ogc_writing.router, ogc.of_draft, ogc.of_map,
+    case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
 )  # fmt: skip
-FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(?P<uploads>uploads)|histories)$")
+FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")
+LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments": "attachment_bytes", "batch": "batch_bytes"}
+"""Where files are taken, and the setting of how large they may be."""
 FORM_BYTES = 1 << 16
 """What a form may put around its file."""
 log = logging.getLogger("uvicorn.error")
@@ -272,7 +277,7 @@ class Door:
         found = FILES.search(scope["path"]) if scope["method"] == "POST" else None
         if found is None:
             return self.serving.body_bytes, self.serving.body_seconds
-        size = self.serving.upload_bytes if found["uploads"] else self.serving.history_bytes
+        size: int = getattr(self.serving, LIMITS[next(name for name in found.groups() if name)])
         return size + FORM_BYTES, self.serving.file_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

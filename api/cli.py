@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from api.cli_audit import audit
+from api.cli_cases import cases as cases_
 from api.cli_db import db
 from api.cli_history import practice, replay, whatif
 from api.cli_keys import keys, person
@@ -45,6 +46,7 @@ Opt = typer.Option
 app.add_typer(db, name="db")
 app.add_typer(map_store, name="map")
 app.add_typer(audit, name="audit")
+app.add_typer(cases_, name="cases")
 app.add_typer(keys, name="keys")
 app.add_typer(person, name="person")
 app.add_typer(user, name="user")

@@ -48,6 +48,10 @@ class Serving:
     history_bytes: int = 256 * 2**20
     """A file of past cases."""
     history_rows: int = 10_000_000
+    attachment_bytes: int = 20 * 2**20
+    """A photo, a paper, a short film of a case."""
+    batch_bytes: int = 20 * 2**20
+    """A table of complaints."""
     file_seconds: float = 300.0
     """A file that is not all here by then is not waited for."""
     files_at_once: int = 4

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from api.routers.asked import In, StrictRoute, revision_of, tag_of
-from api.schemas.cases import ComplaintIn, OrderIn
+from api.schemas.cases import ComplaintIn, OrderIn, TypedIn
 from api.schemas.map_rows import CategoryCode
 from api.schemas.strict import Code, Instant, instant
 from api.security import Who
-from api.usecases import intake, lifecycle, queues
+from api.usecases import intake, lifecycle, neighbours, queues
 from api.usecases.lifecycle import VersionMissing
 from api.usecases.office import Office
 from api.usecases.queues import Filters
@@ -77,6 +77,11 @@ Asking = Annotated[Filters, Depends(filters)]
 def take_in(of: Of, who: Who, request: Request, response: Response, body: ComplaintIn, lang: In, key: Key = None) -> Any:
     answer = intake.take_in(of, who, body.value(), asked(request, body.model_dump(mode="json"), key), lang)
     return answered(answer, response)
+
+
+@router.post("/cases/suggestions", summary="While it is typed: what is known already near there, on this side of the line and across it")
+def suggestions(of: Of, who: Who, body: TypedIn, lang: In) -> dict[str, Any]:
+    return neighbours.suggestions(of, who, body.value(), lang)
 
 
 @router.get("/cases", summary="Cases, red and doubtful first")

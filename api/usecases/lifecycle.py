@@ -16,6 +16,7 @@ from api.access import Principal
 from api.store import cases
 from api.store.record import Entry, Page
 from api.store.tables import CaseFile, Ruling
+from api.usecases.attachments import check_evidence
 from api.usecases.intake import UnknownSquad, category_at, decision_body
 from api.usecases.office import Office, about_event, actors, may_do, seal, visible, whole
 from api.usecases.placing import Found, Where, decided
@@ -94,22 +95,27 @@ class Wanted:
 
 
 def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, lang: Lang) -> Answer:
-    """The case after an order. Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, KeyReused."""
+    """The case after an order.
+
+    Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, EvidenceMissing, KeyReused.
+    """
 
     def write(page: Page) -> Answer:
         row = visible(page.session, cases.locked(page.session, number), who)
         if row.version != wanted.seen:
             error = StaleCase if wanted.tagged else CaseMovedOn
             raise error(number=number, seen=wanted.seen, now=row.version, state=state_words(row.state, lang), holder=row.holder)
-        _apply(of, page, row, who, wanted)
+        apply(of, page, row, who, wanted)
         part = cases.part_of(page.session, row, who.squad)
         return Answer(200, {"ETag": f'"{row.version}"'}, whole(of, row, who, lang, part))
 
     return once(of, who, asked, write)
 
 
-def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
+def apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
+    """An order on a locked row, within a transaction that may do more. Raises as `act`."""
     session, now = page.session, cases.next_instant(of.now(), row.changed_at)
+    check_evidence(session, row, wanted.evidence)
     found = _rerouted(of, session, row, wanted) if wanted.action is Action.REROUTE else None
     _check_squads(of, session, wanted, now)
     case = cases.case_of(row)
@@ -119,7 +125,10 @@ def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted
     if found is not None:
         more = found[0].columns() | found[1]
         more = {name: value for name, value in more.items() if name not in ("lead", "duty")}
+    was_open = row.open
     cases.put(session, row, moved.case, now, **more)
+    if row.cluster_id is not None and row.open != was_open:
+        cases.end_cluster(session, row)
     _keep_sides(session, row, moved, who)
     if wanted.action is Action.DESIGNATE:
         session.add(_ruling(row, order, who))
@@ -163,7 +172,7 @@ def _rerouted(of: Office, session: Session, row: CaseFile, wanted: Wanted) -> tu
     known = category_at(session, category, row.occurred_at)
     where = _where_of(row) if wanted.where is None else wanted.where
     where.check("-")
-    found = decided(of, session, where, category, row.occurred_at, row.found_by, row.number)
+    found = decided(of, session, where, category, row.occurred_at, row.found_by, row.number, keep=wanted.where is None)
     ruling = session.scalars(sa.select(Ruling).where(Ruling.case_id == row.id).order_by(Ruling.id.desc()).limit(1)).one_or_none()
     if ruling is not None:
         found = replace(found, decision=_as_ordered(found.decision, ruling), why=None)

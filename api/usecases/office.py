@@ -27,6 +27,10 @@ from routing.errors import Lang
 from routing.jurisdiction import JurisdictionMap
 from routing.model import SquadCode, Step
 
+REVEALED, LOOKED_AT = "revealed", "looked_at"
+LOOKS = (REVEALED, LOOKED_AT)
+"""Entries of the record that tell who saw what: for supervision, not for those whose looks they are."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Office:

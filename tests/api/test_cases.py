@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,40 +12,8 @@ import shapely
 from api.store.setup import opened
 from api.store.tables import WHOLE, Category
 from geodata.db.copying import check
-from tests.api.live import in_degrees, live, place, published
-from tests.api.staff import CATEGORY, Office, Staff, complaint
-from tests.db.conftest import NewUrl
-
-NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that can be set, and goes on a second at each look."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-
-@pytest.fixture
-def url(new_url: NewUrl) -> str:
-    made = new_url(initialised=True)
-    published(made)
-    return made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def service(url: str, clock: Clock) -> Iterator[Office]:
-    with live(url, now=clock) as base:
-        yield Office(base)
+from tests.api.live import in_degrees, place
+from tests.api.staff import CATEGORY, Clock, Office, Staff, complaint
 
 
 def holders(office: Office, number: str) -> list[str]:
