@@ -16,7 +16,7 @@ from api.usecases.batch import BadCell
 from api.usecases.lifecycle import Wanted
 from api.usecases.neighbours import Typed
 from api.usecases.placing import Where
-from api.words_cases import Channel
+from api.words_cases import Channel, Said
 from routing.case import Action
 from routing.errors import JieguanError
 
@@ -152,4 +152,4 @@ def complaint_of(record: Mapping[str, Any]) -> use.Complaint:
         if first["loc"][:1] == ("contact",) and field == "address":
             field = "contact_address"
         zh, en = (field_told(first, lang)["reason"] for lang in ("zh-CN", "en"))
-        raise BadCell(field=field, reason_zh=zh.rstrip("。"), reason_en=en.rstrip(".")) from error
+        raise BadCell(field=field, reason=Said(zh.rstrip("。"), en.rstrip("."))) from error

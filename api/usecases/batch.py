@@ -23,7 +23,7 @@ from api.usecases.intake import Complaint
 from api.usecases.office import Office
 from api.usecases.placing import PlaceMissing, Where
 from api.usecases.replays import Answer, Asked, Write, each_once
-from api.words_cases import CHANNELS
+from api.words_cases import CHANNELS, Said
 from geodata.crs import Datum
 from routing.errors import JieguanError, Lang
 
@@ -83,13 +83,13 @@ class ColumnsMissing(JieguanError):
 class BadCell(JieguanError):
     """`field`: its column."""
 
-    zh = "“{field}”{reason_zh}。请更正该单元格后重传。"
-    en = "{field!r} {reason_en}. Correct the cell and send the file again."
+    zh = "“{field}”{reason}。请更正该单元格后重传。"
+    en = "{field!r} {reason}. Correct the cell and send the file again."
 
     @classmethod
     def of(cls, field: str, reason: str) -> BadCell:
         """By a key of REASONS."""
-        return cls(field=field, reason_zh=REASONS[reason][0], reason_en=REASONS[reason][1])
+        return cls(field=field, reason=Said(*REASONS[reason]))
 
 
 Checked = Callable[[Mapping[str, Any]], Complaint]

@@ -21,6 +21,7 @@ from api.usecases.intake import UnknownSquad, category_at, decision_body
 from api.usecases.office import Office, about_event, actors, may_do, seal, visible, whole
 from api.usecases.placing import Found, Where, decided
 from api.usecases.replays import Answer, Asked, once
+from api.vault import KeyDestroyed
 from api.words_cases import ACTIONS, STATES, WHYS, Said, state_words
 from routing.case import Action, Actor, Case, Moved, Order, Refused, State, Why, step
 from routing.errors import JieguanError, Lang
@@ -218,8 +219,10 @@ def _keep_sides(session: Session, row: CaseFile, moved: Moved, who: Principal) -
     elif action in SIDES_CLOSED:
         cases.close_side(session, row, SIDES_CLOSED[action], who.account, action.value)
     elif action is Action.START_JOINT:
+        begun = {side.squad for side in cases.sides(session, row) if side.kind == "joint" and side.closed_at is None}
         for squad in moved.case.parts:
-            cases.open_side(session, row, "joint", who.account, squad=squad)
+            if squad not in begun:
+                cases.open_side(session, row, "joint", who.account, squad=squad)
     elif action is Action.FINISH_PART:
         cases.close_side(session, row, "joint", who.account, action.value, squad=order.actor.squad)
     elif action in BY_THEMSELVES:
@@ -251,5 +254,11 @@ def _entry(of: Office, row: CaseFile, moved: Moved, before: dict[str, Any], who:
     if routed_again:
         body["decision"] = decision_body(row)
     words = {"reason": order.reason, "evidence": list(order.evidence)} if order.reason or order.evidence else None
-    sealed = None if words is None else seal(of.vault, row.key, words, about_event(row.number))
+    sealed = None
+    if words is not None:
+        try:
+            sealed = seal(of.vault, row.key, words, about_event(row.number))
+        except KeyDestroyed:  # it was erased while open, and goes on: what is written now has a key of its own
+            body["key"] = of.vault.new_key()
+            sealed = seal(of.vault, body["key"], words, about_event(row.number))
     return Entry("moved", who.account, who.role.value, who.squad, row.changed_at, body=body, case_id=row.id, words=sealed)

@@ -168,7 +168,8 @@ def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]
 
 
 def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str, Any]:
-    words = unseal(of.vault, row.key, event.words, about_event(row.number))
+    said = event.words if event.kind == "moved" else None  # why it was erased is for supervision
+    words = unseal(of.vault, event.body.get("key") or row.key, said, about_event(row.number))
     action = event.body.get("action")
     return {
         "id": event.id, "at": event.at.isoformat(), "kind": event.kind, "actor": event.actor, "role": event.role, "squad": event.squad,

@@ -9,9 +9,13 @@ from typing import Any
 import pytest
 import shapely
 
+from api.settings import Serving
+from api.store.opening import working
 from api.store.setup import opened
 from api.store.tables import WHOLE, Category
+from api.usecases.erasure import erase
 from geodata.db.copying import check
+from routing.case import Actor, Role
 from tests.api.live import in_degrees, place
 from tests.api.staff import CATEGORY, Clock, Office, Staff, complaint
 
@@ -250,3 +254,28 @@ def test_the_queue_is_red_then_doubtful_then_old_and_pages_meet(service: Office)
     assert leader.get("/api/v1/squads/su02/queue", 404)["type"] == "urn:jieguan:problem:NotYourQueue"
     assert service.dispatcher.get("/api/v1/cases", after="!!", status=422)["type"] == "urn:jieguan:problem:BadCursor"
     assert [i["number"] for i in service.dispatcher.get("/api/v1/cases", category="GB30428:0401")["items"]] == [red]
+
+
+def test_a_case_erased_while_open_goes_on_to_its_end(service: Office, url: str, clock: Clock) -> None:
+    number = service.dispatched(1_500, 500, description="占道,我叫李四")
+    serving = Serving(url)
+    actor = Actor("王", Role.ADMINISTRATOR)
+    with working(serving) as has:
+        erase(has.book, has.vault, number, "本人要求", actor, clock(), even_open=True)
+    case = service.operator.case(number)
+    assert (case["description"], case["erased"]) == (None, True)
+    leader = service.leader("su01")
+    leader.act(number, "sign")
+    leader.act(number, "report", reason="已劝离,李四在场", evidence=["照片"])
+    assert service.operator.get(f"/api/v1/cases/{number}/events")["events"][-1]["words"]["reason"] == "已劝离,李四在场"
+    with working(serving) as has:
+        erase(has.book, has.vault, number, "本人再次要求", actor, clock(), even_open=True)
+    assert service.operator.get(f"/api/v1/cases/{number}/events")["events"][-1]["words"] is None
+
+
+def test_joint_work_begun_twice_has_one_part_a_squad(service: Office) -> None:
+    number = service.dispatched(1_500, 500)
+    service.dispatcher.act(number, "start_joint", squads=["su02"], reason="线上同类")
+    service.dispatcher.act(number, "start_joint", squads=["su02", "su11"], reason="又一处")
+    joint = [side["squad"] for side in service.dispatcher.case(number)["sides"] if side["kind"] == "joint"]
+    assert joint == ["su02", "su11"]
