@@ -159,7 +159,7 @@ def serve(
     serving = replace(settings.serving_of(url), development=development, workers=1)
     with working(serving) as has:  # what is wrong with it is said here, in a sentence
         shown, embedded, made = has.db.url, has.db.path is not None, has.vault.made
-    options: dict[str, Any] = {**RUN, "host": host, "log_level": log_level, "workers": workers}
+    options: dict[str, Any] = {**running(serving), "host": host, "log_level": log_level, "workers": workers}
     with listening(host, port) as socket, stopping():
         at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded, None if made is None else str(made))
         if workers == 1:
@@ -185,6 +185,13 @@ RUN: dict[str, Any] = {
     "timeout_graceful_shutdown": 10, "timeout_worker_healthcheck": 60,
 }  # fmt: skip
 """Addresses may hold what people wrote, so there is no log of them. A worker that compiles its kernels is slow, not hung."""
+
+
+def running(serving: Serving) -> dict[str, Any]:
+    """RUN, and whose word counts on where a request came from: a proxy's, if it is one of ours."""
+    if serving.proxies is None:
+        return RUN
+    return RUN | {"proxy_headers": True, "forwarded_allow_ips": serving.proxies}
 
 
 class CannotListen(JieguanError):
