@@ -184,6 +184,8 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("DELETE", "/ogc/drafts/{draft}/collections/{layer}/items/{feature}"): DRAWS,
     # cases
     ("GET", "/api/v1/categories"): OPEN,
+    ("POST", "/api/v1/categories"): RUNS_ACCOUNTS,
+    ("POST", "/api/v1/categories/{code}/end"): RUNS_ACCOUNTS,
     ("POST", "/api/v1/cases"): TAKES_CASES,
     ("POST", "/api/v1/cases/suggestions"): TAKES_CASES,
     ("POST", "/api/v1/cases/batch"): Access(CALLS | {R.MACHINE}),

@@ -38,6 +38,7 @@ from api.usecases import (
     queues,
     reporters,
     rulings,
+    vocabulary,
 )
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
@@ -118,6 +119,8 @@ STATUS: Mapping[type[JieguanError], int] = {
     pictures.NotTaken: 415,
     pictures.PictureTooLarge: 413,
     queues.NotYourQueue: 404,
+    vocabulary.CategoryInUse: 409,
+    vocabulary.NoSuchCategory: 404,
     lifecycle.StaleCase: 412,
     lifecycle.CaseMovedOn: 409,
     lifecycle.NotAllowed: 409,

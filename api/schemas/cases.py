@@ -153,3 +153,24 @@ def complaint_of(record: Mapping[str, Any]) -> use.Complaint:
             field = "contact_address"
         zh, en = (field_told(first, lang)["reason"] for lang in ("zh-CN", "en"))
         raise BadCell(field=field, reason=Said(zh.rstrip("。"), en.rstrip("."))) from error
+
+
+class CategoryIn(Strict):
+    """A category for a period, by a document. `since` missing: from now on."""
+
+    code: CategoryCode
+    zh: Annotated[Line, Field(min_length=1, max_length=100)]
+    en: Annotated[Line, Field(min_length=1, max_length=100)]
+    document: Annotated[Line, Field(min_length=1, max_length=200)]
+    since: Instant | None = None
+    until: Instant | None = None
+    hazard: Truth = False
+    mobile: Truth = False
+    to_supervision: Truth = False
+
+
+class CategoryEnd(Strict):
+    """When it ends (missing: now), and by which document."""
+
+    document: Annotated[Line, Field(min_length=1, max_length=200)]
+    until: Instant | None = None

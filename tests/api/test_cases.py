@@ -12,7 +12,7 @@ import shapely
 from api.settings import Serving
 from api.store.opening import working
 from api.store.setup import opened
-from api.store.tables import WHOLE, Category
+from api.store.tables import WHOLE, Category, Event
 from api.usecases.erasure import erase
 from geodata.db.copying import check
 from routing.case import Actor, Role
@@ -279,3 +279,23 @@ def test_joint_work_begun_twice_has_one_part_a_squad(service: Office) -> None:
     service.dispatcher.act(number, "start_joint", squads=["su02", "su11"], reason="又一处")
     joint = [side["squad"] for side in service.dispatcher.case(number)["sides"] if side["kind"] == "joint"]
     assert joint == ["su02", "su11"]
+
+
+def test_a_category_is_put_in_use_and_ended_by_documents(service: Office, url: str, clock: Clock) -> None:
+    admin = Staff(service.base, "管理员", "administrator")
+    new = {"code": "GB30428:2101", "zh": "共享单车乱停放", "en": "Shared bicycles left about", "document": "郑城管〔2026〕3号"}
+    told = admin.post("/api/v1/categories", new, 201)
+    assert told["code"] == new["code"]
+    assert admin.post("/api/v1/categories", new, 409)["type"] == "urn:jieguan:problem:CategoryInUse"
+    bad = admin.post("/api/v1/categories", {**new, "code": "GB30428:1999"}, 422)
+    assert bad["type"] == "urn:jieguan:problem:BadCategory"
+    before = admin.post("/api/v1/categories", {**new, "code": "X:1", "until": "2020-01-01T00:00:00Z"}, 422)
+    assert before["type"] == "urn:jieguan:problem:EndsBeforeItBegins"
+    assert service.operator.take(500, 500, category=new["code"])["number"]
+    admin.post(f"/api/v1/categories/{new['code']}/end", {"document": "郑城管〔2026〕9号"})
+    assert admin.post(f"/api/v1/categories/{new['code']}/end", {"document": "x"}, 404)["type"] == "urn:jieguan:problem:NoSuchCategory"
+    assert service.operator.take(500, 500, status=422, category=new["code"])["type"] == "urn:jieguan:problem:CategoryNotInUse"
+    assert service.operator.post("/api/v1/categories", new, 403)
+    with opened(url) as db, db.reading() as session:
+        kinds = [e.kind for e in session.query(Event).order_by(Event.id)]
+    assert kinds == ["category_added", "received", "category_ended"]
