@@ -18,7 +18,7 @@ from routing.errors import JieguanError
 
 class BadCategory(JieguanError):
     zh = "类别“{value}”不成立:须写成 体系:代码(如 GB30428:2101),国标体系中自定类别的大类从 21 起。请更正。"
-    en = "{value!r} is no category: write SCHEME:CODE (GB30428:2101); a city's own in the national scheme begin at main type 21. Correct it."
+    en = "{value!r} is no category: write SCHEME:CODE (GB30428:2101); a city's own begin at main type 21 of GB30428. Correct it."
 
 
 class CategoryInUse(JieguanError):
