@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from api import pictures, receiving, security, sheets, vault
 from api.schemas import strict
-from api.store import cases
+from api.store import cases, setup
 from api.usecases import (
     attachments,
     clusters,
@@ -82,6 +82,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     UnknownArc: 409,
     map_features.MovedOn: 409,
     edits.SquadStillNamed: 409,
+    setup.SquadsStillHold: 409,
     map_repairs.CannotRepair: 409,
     repairs.FindingStays: 409,
     repairs.MakesFinding: 409,

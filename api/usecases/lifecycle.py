@@ -118,7 +118,7 @@ def apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted)
     session, now = page.session, cases.next_instant(of.now(), row.changed_at)
     check_evidence(session, row, wanted.evidence)
     found = _rerouted(of, session, row, wanted) if wanted.action is Action.REROUTE else None
-    _check_squads(of, session, wanted, now)
+    _check_squads(of, session, row, wanted, now)
     case = cases.case_of(row)
     moved = _moved(row, case, who, wanted, now, None if found is None else found[0].decision.squad)
     order, before = moved.event.order, _facts(row)
@@ -200,9 +200,13 @@ def _where_of(row: CaseFile) -> Where:
     return Where(said.get("lon"), said.get("lat"), line, said["datum"], float(said.get("error_m", 0.0)), bool(said.get("unlocated", False)))
 
 
-def _check_squads(of: Office, session: Session, wanted: Wanted, now: datetime) -> None:
-    """Every squad that is named is on the map in force and can hold a case. Raises UnknownSquad."""
+def _check_squads(of: Office, session: Session, row: CaseFile, wanted: Wanted, now: datetime) -> None:
+    """Every squad that is named, or gets the case without being named, is on the map in force and can hold one. Raises UnknownSquad."""
     named = [("squad", wanted.squad), *(("squads", squad) for squad in wanted.squads)]
+    if wanted.action is Action.DISPATCH and wanted.squad is None:
+        named.append(("lead", row.lead))  # by the map of the time; the squad may be gone since
+    if wanted.action is Action.TAKE_OVER:
+        named.append(("offered", row.offered))
     if all(squad is None for _, squad in named):
         return
     version, _ = of.map_at(session, now)
