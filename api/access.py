@@ -184,6 +184,8 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("DELETE", "/ogc/drafts/{draft}/collections/{layer}/items/{feature}"): DRAWS,
     # cases
     ("GET", "/api/v1/categories"): OPEN,
+    ("POST", "/api/v1/categories"): RUNS_ACCOUNTS,
+    ("POST", "/api/v1/categories/{code}/end"): RUNS_ACCOUNTS,
     ("POST", "/api/v1/cases"): TAKES_CASES,
     ("POST", "/api/v1/cases/suggestions"): TAKES_CASES,
     ("POST", "/api/v1/cases/batch"): Access(CALLS | {R.MACHINE}),
@@ -192,6 +194,7 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/cases/{number}/events"): LOOKS_AT_CASES,
     ("GET", "/api/v1/cases/{number}/holdings"): LOOKS_AT_CASES,
     ("POST", "/api/v1/cases/{number}/actions"): WORKS_ON_CASES,
+    ("GET", "/api/v1/cases/{number}/reporter"): WORKS_ON_CASES,
     ("POST", "/api/v1/cases/{number}/reporter/reveal"): WORKS_ON_CASES,
     ("GET", "/api/v1/cases/{number}/accesses"): Access(frozenset({R.SUPERVISOR})),
     ("GET", "/api/v1/cases/{number}/attachments"): LOOKS_AT_CASES,
@@ -201,6 +204,7 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/clusters"): WORKS_ON_CASES,
     ("POST", "/api/v1/clusters"): Access(CALLS),
     ("GET", "/api/v1/clusters/{cluster}"): WORKS_ON_CASES,
+    ("POST", "/api/v1/clusters/{cluster}/joint"): Access(CALLS),
     ("GET", "/api/v1/rulings"): Access(PLANNER | {R.DISPATCHER, R.SUPERVISOR}),
     ("POST", "/api/v1/rulings/{ruling}/take"): DRAWS,
     ("POST", "/api/v1/rulings/{ruling}/decline"): DRAWS,
@@ -309,7 +313,7 @@ def _hidden(_: str) -> str:
     return HIDDEN
 
 
-PROTECTED: Mapping[str, Callable[[str], str]] = {"name": _surname, "phone": _last_four, "address": _hidden}
+PROTECTED: Mapping[str, Callable[[str], str]] = {"name": _surname, "phone": _last_four, "email": _hidden, "address": _hidden}
 """What is kept of a reporter, and what of it is shown, without asking, to those who may ask. Others are shown nothing."""
 
 

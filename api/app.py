@@ -30,7 +30,9 @@ from uvicorn.supervisors import Multiprocess
 
 from api import problems, settings
 from api.routers import (
+    case_files,
     cases,
+    clusters,
     files,
     health,
     jobs,
@@ -61,9 +63,12 @@ ROUTERS = (
     health.router, people.router,
     map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
-    ogc_writing.router, ogc.of_draft, ogc.of_map, cases.router,
+    ogc_writing.router, ogc.of_draft, ogc.of_map,
+    case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
 )  # fmt: skip
-FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(?P<uploads>uploads)|histories)$")
+FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")
+LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments": "attachment_bytes", "batch": "batch_bytes"}
+"""Where files are taken, and the setting of how large they may be."""
 FORM_BYTES = 1 << 16
 """What a form may put around its file."""
 log = logging.getLogger("uvicorn.error")
@@ -154,7 +159,7 @@ def serve(
     serving = replace(settings.serving_of(url), development=development, workers=1)
     with working(serving) as has:  # what is wrong with it is said here, in a sentence
         shown, embedded, made = has.db.url, has.db.path is not None, has.vault.made
-    options: dict[str, Any] = {**RUN, "host": host, "log_level": log_level, "workers": workers}
+    options: dict[str, Any] = {**running(serving), "host": host, "log_level": log_level, "workers": workers}
     with listening(host, port) as socket, stopping():
         at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded, None if made is None else str(made))
         if workers == 1:
@@ -180,6 +185,13 @@ RUN: dict[str, Any] = {
     "timeout_graceful_shutdown": 10, "timeout_worker_healthcheck": 60,
 }  # fmt: skip
 """Addresses may hold what people wrote, so there is no log of them. A worker that compiles its kernels is slow, not hung."""
+
+
+def running(serving: Serving) -> dict[str, Any]:
+    """RUN, and whose word counts on where a request came from: a proxy's, if it is one of ours."""
+    if serving.proxies is None:
+        return RUN
+    return RUN | {"proxy_headers": True, "forwarded_allow_ips": serving.proxies}
 
 
 class CannotListen(JieguanError):
@@ -272,7 +284,7 @@ class Door:
         found = FILES.search(scope["path"]) if scope["method"] == "POST" else None
         if found is None:
             return self.serving.body_bytes, self.serving.body_seconds
-        size = self.serving.upload_bytes if found["uploads"] else self.serving.history_bytes
+        size: int = getattr(self.serving, LIMITS[next(name for name in found.groups() if name)])
         return size + FORM_BYTES, self.serving.file_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

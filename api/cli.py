@@ -1,6 +1,7 @@
 """The command line: parse, call one use case, print. Exit status 0 good, 1 findings, 2 bad input."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from api.cli_audit import audit
+from api.cli_cases import cases as cases_
 from api.cli_db import db
 from api.cli_history import practice, replay, whatif
 from api.cli_keys import keys, person
@@ -18,7 +21,7 @@ from api.cli_options import JsonOption, LangOption, with_fields
 from api.cli_people import openapi, token, user
 from api.cli_serve import serve
 from api.console import err, lang_now, out, print_json, progress, say, speak, utc_now
-from api.demo import CASES, SEED
+from api.demo import CASES, IN_DATABASE, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
 from api.usecases.layers_inout import OpenErrors
 from api.usecases.route_file import How, PointFile, Summary, reasons_json, route_file
@@ -30,6 +33,7 @@ from geodata.proposal import Limits, Proposal, propose, write_proposal
 from geodata.times import read_instant, zone_named
 from geodata.topology import STANDING_M
 from geodata.written import replace_file
+from routing.case import Role
 from routing.errors import JieguanError, told_in
 from routing.explain import Explanation, compass, explain
 from routing.ground.verify import load, verify
@@ -45,6 +49,7 @@ Opt = typer.Option
 app.add_typer(db, name="db")
 app.add_typer(map_store, name="map")
 app.add_typer(audit, name="audit")
+app.add_typer(cases_, name="cases")
 app.add_typer(keys, name="keys")
 app.add_typer(person, name="person")
 app.add_typer(user, name="user")
@@ -63,6 +68,11 @@ FORBIDDING = (OpenErrors, OpenFindings)
 class BadPoint(JieguanError):
     zh = "--at-point “{value}”不是“经度,纬度”。例如 113.617,34.868。"
     en = "--at-point {value!r} is not LON,LAT. For example 113.617,34.868."
+
+
+class DemoInBoth(JieguanError):
+    zh = "--out 与 --db 只能选其一:演示写成文件,或写入数据库。"
+    en = "Only one of --out and --db can be meant: the demo as files, or in a database."
 
 
 @app.command(help="route")
@@ -219,24 +229,62 @@ def ladder(as_json: JsonOption = False, lang: LangOption = None) -> None:
 
 @app.command(help="demo")
 def demo(
-    out_dir: Annotated[str, Opt("--out", help="demo_out")] = "demo",
-    cases: Annotated[int, Opt("--cases", help="demo_cases")] = CASES,
+    out_dir: Annotated[str | None, Opt("--out", metavar="FOLDER", help="demo_out")] = None,
+    db: Annotated[str | None, Opt("--db", metavar="URL", help="demo_db")] = None,
+    cases: Annotated[int | None, Opt("--cases", help="demo_cases")] = None,
     seed: Annotated[int, Opt("--seed", min=0, help="demo_seed")] = SEED,
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
+    if db is not None:
+        if out_dir is not None:
+            raise DemoInBoth
+        _demo_in_database(db, IN_DATABASE if cases is None else cases, seed, as_json)
+        return
     from api.demo.make import commands, make_demo, read_me
 
+    folder = "demo" if out_dir is None else out_dir
     with progress(as_json) as step:
-        made = make_demo(Path(out_dir), cases, seed, utc_now, step)
+        made = make_demo(Path(folder), CASES if cases is None else cases, seed, utc_now, step)
     if as_json:
         lon, lat = made.at
         example = {**asdict(made.example), "lon": lon, "lat": lat}
-        print_json({**asdict(made.summary), "notes": [], "folder": out_dir, "example": example, "commands": commands(made)})
+        print_json({**asdict(made.summary), "notes": [], "folder": folder, "example": example, "commands": commands(made)})
         return
     _print_summary(replace(made.summary, notes=()), (), as_json)
     out.print()
     out.print(read_me(made, lang_now()), highlight=False, markup=False, soft_wrap=True)
+
+
+def _demo_in_database(db: str, cases: int, seed: int, as_json: bool) -> None:
+    """Passwords are printed once, on the output stream."""
+    from api.demo.database import make_in_database
+    from api.demo.make import program
+    from api.settings import serving_of
+
+    with progress(as_json) as step:
+        made = make_in_database(serving_of(db), cases, seed, utc_now(), step)
+    if made.master_made is not None:
+        err.print(say("master_made", file=made.master_made), highlight=False, markup=False, soft_wrap=True)
+    run = f"{program()} serve --db {shlex.quote(db)}"
+    if as_json:
+        print_json({**asdict(made), "synthetic": True, "command": run})
+        return
+    out.print(say("demo_synthetic"), highlight=False, markup=False, soft_wrap=True)
+    told = {"cases": made.cases, "orders": sum(made.actions.values()), "url": made.url}
+    out.print(say("demo_in_database", **told), highlight=False, markup=False, soft_wrap=True)
+    table = Table()
+    for heading in ("t_name", "t_role", "t_squad", "demo_password"):
+        table.add_column(say(heading), no_wrap=True)
+    machines = [one for one in made.logins if one.role is Role.MACHINE]
+    for one in made.logins:
+        if one not in machines:
+            table.add_row(*map(Text, (one.name, one.role.value, one.squad or "", one.secret)))
+    out.print(table)
+    for one in machines:
+        out.print(say("demo_token", name=one.name) + f"\n  {one.secret}", highlight=False, markup=False, soft_wrap=True)
+    out.print(say("demo_once"), highlight=False, markup=False, soft_wrap=True)
+    out.print(say("demo_do_serve") + f"\n  {run}", highlight=False, markup=False, soft_wrap=True)
 
 
 def main(argv: list[str] | None = None) -> None:

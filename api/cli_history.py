@@ -11,11 +11,13 @@ from api.console import err, lang_now, out, print_json, progress, say, utc_now
 from api.store.setup import opened
 from api.usecases import practice as practices
 from api.usecases import replay as replays
+from api.usecases import stored_cases
 from api.usecases import whatif as whatifs
 from api.usecases.route_file import How, PointFile
 from geodata.build import MapFiles, build, open_map
 from geodata.db.engine import Database
 from geodata.drafts import Desk
+from geodata.files import Table
 from geodata.store import in_force, read_version, version_named, version_of
 from routing.errors import JieguanError
 from routing.jurisdiction import JurisdictionMap
@@ -56,7 +58,10 @@ def whatif(
     with progress(as_json) as step:
         before, after = _maps(draft, map_file, db)
         how = How(zone_m, margin_cap_m, workers)
-        answer = whatifs.whatif(before, after, source, how, utc_now, since=since, out=moved, keep_to=keep, progress=step)
+        source, stored = _stored(source, db)
+        answer = whatifs.whatif(
+            before, after, source, how, utc_now, since=since, out=moved, keep_to=keep, stored=stored, progress=step
+        )
     if as_json:
         print_json(whatifs.as_json(answer))
         return
@@ -136,6 +141,14 @@ def _at_hand(
         return replays.first_of(ways), open_map(on)
     with db.reading() as session:
         return replays.first_of(ways), read_version(session, version_named(session, on)).map
+
+
+def _stored(source: PointFile, db: str | None) -> tuple[PointFile, Table | None]:
+    """The cases of a database, where it is named in place of a file."""
+    if db is None or source.points != stored_cases.NAME:
+        return source, None
+    with opened(db) as found, found.reading() as session:
+        return stored_cases.columns_of(source), stored_cases.table_of(session)
 
 
 def _maps(draft: str, map_file: str | None, db: str | None) -> tuple[JurisdictionMap, JurisdictionMap]:

@@ -157,7 +157,9 @@ def compiled_(
 def versions_(db: Db, as_json: JsonOption = False, lang: LangOption = None) -> None:
     with _opened(db) as of:
         found = map_versions.versions(of)
-    rows = [(v["version"][:SHOWN], v["map"][:SHOWN], _times(v["publications"]), v["author"], v["note"]) for v in found]
+    rows: list[tuple[str, ...]] = [
+        (v["version"][:SHOWN], v["map"][:SHOWN], _times(v["publications"]), v["author"], v["note"]) for v in found
+    ]
     _table(found, ("version", "map", "held", "by", "reason"), rows, as_json)
 
 
@@ -166,7 +168,7 @@ def drafts_(db: Db, as_json: JsonOption = False, lang: LangOption = None) -> Non
     with _opened(db) as of:
         found = map_drafts.drafts(of)
     states = [say("map_state_" + d["state"]) for d in found]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (d["id"], d["name"], d["author"], state, str(d["revision"]), d["base_version"][:SHOWN])
         for d, state in zip(found, states, strict=True)
     ]

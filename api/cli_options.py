@@ -25,7 +25,7 @@ def with_fields(of: type, *shared: str) -> Callable[[Callable[..., Any]], Callab
         mine = [f.name for f in fields(of) if f.name not in shared]
         for field in fields(of):
             if field.name in mine:
-                option = Annotated[TYPES[str(field.type)], Opt("--" + field.name.replace("_", "-"), help=field.name)]
+                option: Any = Annotated[TYPES[str(field.type)], Opt("--" + field.name.replace("_", "-"), help=field.name)]
                 parameters[field.name] = inspect.Parameter(
                     field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=option
                 )

@@ -18,10 +18,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import receiving, security, vault
+from api import pictures, receiving, security, sheets, vault
 from api.schemas import strict
-from api.store import cases
+from api.store import cases, setup
 from api.usecases import (
+    attachments,
+    clusters,
     erasure,
     histories,
     jobs,
@@ -34,6 +36,9 @@ from api.usecases import (
     oidc,
     people,
     queues,
+    reporters,
+    rulings,
+    vocabulary,
 )
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
@@ -77,6 +82,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     UnknownArc: 409,
     map_features.MovedOn: 409,
     edits.SquadStillNamed: 409,
+    setup.SquadsStillHold: 409,
     map_repairs.CannotRepair: 409,
     repairs.FindingStays: 409,
     repairs.MakesFinding: 409,
@@ -100,7 +106,22 @@ STATUS: Mapping[type[JieguanError], int] = {
     receiving.FilesBusy: 503,
     CannotWrite: 500,
     cases.UnknownCase: 404,
+    reporters.NotYoursToReveal: 403,
+    attachments.UnknownAttachment: 404,
+    attachments.CaseErased: 410,
+    attachments.CaseFiled: 409,
+    attachments.TooManyAttachments: 409,
+    clusters.UnknownCluster: 404,
+    clusters.HasEnded: 409,
+    clusters.InOneAlready: 409,
+    rulings.UnknownRuling: 404,
+    rulings.RulingClosed: 409,
+    sheets.TableTooLarge: 413,
+    pictures.NotTaken: 415,
+    pictures.PictureTooLarge: 413,
     queues.NotYourQueue: 404,
+    vocabulary.CategoryInUse: 409,
+    vocabulary.NoSuchCategory: 404,
     lifecycle.StaleCase: 412,
     lifecycle.CaseMovedOn: 409,
     lifecycle.NotAllowed: 409,
@@ -248,7 +269,7 @@ async def _ours(request: Request, error: Any) -> Response:
 async def _invalid(request: Request, error: Any) -> Response:
     """What is wrong with which field; never what was in it."""
     lang = language(request)
-    found = [_field(e, lang) for e in error.errors()[:20]]
+    found = [field_told(e, lang) for e in error.errors()[:20]]
     of_address = bool(found) and all(f["field"].startswith(("query", "path")) for f in found)
     detail = ("；" if lang == "zh-CN" else "; ").join(f"{f['field']} {f['reason']}" for f in found[:5])
     status = _for_the_address(request) if of_address else 422
@@ -260,7 +281,8 @@ def _for_the_address(request: Request) -> int:
     return 400 if request.url.path.startswith("/ogc") else 422
 
 
-def _field(error: Mapping[str, Any], lang: Lang) -> dict[str, str]:
+def field_told(error: Mapping[str, Any], lang: Lang) -> dict[str, str]:
+    """Which field, and what is wrong with it; nothing of what was in it, but what an error of ours names."""
     where = ".".join(str(part) for part in error["loc"])[:120]
     inner = (error.get("ctx") or {}).get("error")
     if isinstance(inner, JieguanError):

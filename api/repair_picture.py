@@ -91,7 +91,7 @@ class _Sheet:
                     figure.text((left + 2) / WIDTH, (top - 15) / height, title, fontproperties=font(12), color=INK, va="center")
                     self._panel(axes, window, when)
             out = io.BytesIO()
-            FigureCanvasAgg(figure).print_png(out, metadata={"Software": None})
+            figure.savefig(out, format="png", metadata={"Software": None})
         return out.getvalue()
 
     # --- where ---
@@ -179,17 +179,18 @@ class _Sheet:
         text(26, f"{self.words(self.repair.kind.value)}   {self.repair.finding}", 16)
         text(54, self.repair.text(self.lang), 11, "#444444")
         x = 20.0
-        swatches = [("gains", {"facecolor": GAINS, "edgecolor": SOFT, "linewidth": 0.6})]
+        swatches: list[tuple[str, dict[str, Any]]] = [("gains", {"facecolor": GAINS, "edgecolor": SOFT, "linewidth": 0.6})]
         if self.repair.loses is not None:
             swatches.append(("loses", {"facecolor": LOSES, "edgecolor": SOFT, "linewidth": 0.6}))
         else:
             swatches.append(("nobody", {"facecolor": PAPER, "edgecolor": SOFT, "hatch": "...", "linewidth": 0.6}))
         swatches.append(("piece", {"facecolor": PAPER, "edgecolor": RED, "linewidth": 1.5}))
+        renderer: Any = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
         for key, style in swatches:
             figure.add_artist(Rectangle((x / WIDTH, 1 - 87 / height), 26 / WIDTH, 14 / height, **style))
             words = self.words(key) + (f"  {self._called(key)}" if key in ("gains", "loses") else "")
             shown = figure.text((x + 34) / WIDTH, 1 - 80 / height, words, fontproperties=font(10.5), color=INK, va="center")
-            x += 60 + shown.get_window_extent(FigureCanvasAgg(figure).get_renderer()).width
+            x += 60 + shown.get_window_extent(renderer).width
 
     def _called(self, role: str) -> str:
         code = self.repair.gains if role == "gains" else self.repair.loses
@@ -204,7 +205,7 @@ def _scale_bar(axes: Any, box: Any) -> None:
     step = 10 ** np.floor(np.log10(most))
     length = float(max(n * step for n in (1, 2, 5) if n * step <= most))
     x, y, high = x0 + (x1 - x0) * 0.03, y0 + (y1 - y0) * 0.04, (y1 - y0) * 0.012
-    back = {"facecolor": PAPER, "alpha": 0.8, "edgecolor": "none", "zorder": 10}
+    back: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.8, "edgecolor": "none", "zorder": 10}
     axes.add_patch(Rectangle((x - (x1 - x0) * 0.015, y - high * 1.5), length + (x1 - x0) * 0.03, high * 8, **back))
     for part, colour in ((0, INK), (1, PAPER)):
         axes.add_patch(Rectangle((x + part * length / 2, y), length / 2, high, facecolor=colour, edgecolor=INK, linewidth=0.8, zorder=11))

@@ -14,6 +14,7 @@ from geodata.db.engine import parse_url
 DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
 WORKERS, PRIVATE, MASTER, NEW_MASTER = "JIEGUAN_WORKERS", "JIEGUAN_PRIVATE", "JIEGUAN_MASTER_KEY", "JIEGUAN_NEW_MASTER_KEY"
 ZONE, CHINA = "JIEGUAN_ZONE", "Asia/Shanghai"
+PROXIES = "JIEGUAN_PROXIES"
 SECURE, ISSUER = "JIEGUAN_SECURE_COOKIES", "JIEGUAN_OIDC_ISSUER"
 TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -38,6 +39,8 @@ class Serving:
     development: bool = False
     workers: int = 1
     """Of how many processes this is one. Jobs and past cases are kept in a process, so there are none where there are several."""
+    proxies: str | None = None
+    """Addresses of our own proxies, with commas: what they say of where a request came from is believed, and nobody else."""
     zone: str = CHINA
     """Where a day begins: for the numbers of cases."""
     body_bytes: int = 32 * 2**20
@@ -50,6 +53,10 @@ class Serving:
     history_bytes: int = 256 * 2**20
     """A file of past cases."""
     history_rows: int = 10_000_000
+    attachment_bytes: int = 20 * 2**20
+    """A photo, a paper, a short film of a case."""
+    batch_bytes: int = 20 * 2**20
+    """A table of complaints."""
     file_seconds: float = 300.0
     """A file that is not all here by then is not waited for."""
     files_at_once: int = 4
@@ -88,7 +95,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
     return Serving(
         database, development(environment), int(environment.get(WORKERS) or 1), histories=histories,
         private=environment.get(PRIVATE) or None, master=environment.get(MASTER) or None, zone=environment.get(ZONE) or CHINA,
-        secure=environment.get(SECURE, "").lower() in TRUE, provider=provider_of(environment),
+        secure=environment.get(SECURE, "").lower() in TRUE, proxies=environment.get(PROXIES) or None, provider=provider_of(environment),
     )  # fmt: skip
 
 

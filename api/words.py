@@ -86,8 +86,9 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "ladder": ("打印派单规则,逐级,取自代码。", "Print the rules of routing, step by step, from the code."),
     "demo": (
-        "生成演示城区(惠济区)、派单并绘图。",
-        "Build the demo city (Huiji), route its complaints and draw its map.",
+        "生成演示城区(惠济区):写成文件(--out),派单并绘图;或写入本机的数据库(--db),带各岗位账号和一年的合成案件,随后即可 serve。",
+        "Build the demo city (Huiji): as files (--out), with its complaints routed and its map drawn; or in a database of this machine "
+        "(--db), with an account for each role and a year of synthetic cases, ready to serve.",
     ),
     # map options
     "territories": ("中队辖区图层 FILE[::LAYER]", "squads' territories, FILE[::LAYER]"),
@@ -171,6 +172,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "stage_locate": ("定位", "locating"),
     "stage_route": ("派单", "routing"),
     "stage_write": ("写出", "writing"),
+    "stage_cases": ("生成案件", "living through the cases"),
     "stage_draw": ("绘图", "drawing"),
     "stage_faces": ("叠加辖区", "overlaying"),
     "compiled": (
@@ -178,9 +180,24 @@ WORDS: dict[str, tuple[str, str]] = {
         "{plates} plates, {faces} faces, {labels} classes; {squads} squads, {claims} claims. Map {version} -> {out}",
     ),
     # the demo city
-    "demo_out": ("演示文件的目录(没有则新建)", "folder of the demo's files (made if need be)"),
-    "demo_cases": ("投诉件数", "how many complaints"),
+    "demo_out": ("演示文件的目录(没有则新建);缺省 demo", "folder of the demo's files (made if need be); default demo"),
+    "demo_db": (
+        "写入此数据库(没有则新建;须在本机,且没有案件),不写文件",
+        "into this database (made if need be; on this machine, and without cases) instead of files",
+    ),
+    "demo_cases": ("投诉件数;文件缺省 1200,数据库缺省 500", "how many complaints; default 1200 as files, 500 in a database"),
     "demo_seed": ("随机种子:同一种子得到同样的数据", "the seed: the same one gives the same data"),
+    "demo_in_database": (
+        "已写入 {url}:{cases} 件案件,{orders} 次办理。每件都标有【演示 synthetic】,联系方式均为虚构。",
+        "In {url}: {cases} cases, moved {orders} times. Each is marked 【演示 synthetic】, and nobody named in them exists.",
+    ),
+    "demo_password": ("口令", "password"),
+    "demo_token": ("{name} 的令牌(Authorization: Bearer):", "The token of {name} (Authorization: Bearer):"),
+    "demo_once": (
+        "口令和令牌只显示这一次。名字人人知道,请勿把此数据库对外提供。",
+        "Passwords and token are shown this once. Everybody knows the names: do not put this database where others can reach it.",
+    ),
+    "demo_do_serve": ("启动服务:", "Start the service:"),
     "demo_synthetic": (
         "界管演示城区:郑州市惠济区。只有区界轮廓与镇街名称、代码是真实的;中队、内部界线、规则和投诉全部是合成数据,电话均为虚构。",
         "The demo city of jieguan: Huiji District, Zhengzhou. Only its outline and the names and codes of its townships are real. "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from routing.case import Action, State, Why
 from routing.errors import Lang
@@ -111,20 +112,38 @@ WHYS: Mapping[Why, Two] = {
     Why.ASKED_ALREADY: ("已有待处理的申请", "that was asked for already"),
 }
 
+class Channel(StrEnum):
+    """How a complaint came."""
+
+    PHONE = "phone"
+    HOTLINE = "12345"
+    WEB = "web"
+    APP = "app"
+    WECHAT = "wechat"
+    MAILBOX = "mailbox"
+    LETTER = "letter"
+    VISIT = "visit"
+    BOX = "box"
+    PATROL = "patrol"
+    VIDEO = "video"
+    LEADER = "leader"
+    OPEN311 = "open311"
+
+
 CHANNELS: Mapping[str, Two] = {
-    "phone": ("电话", "phone"),
-    "12345": ("12345 热线", "hotline 12345"),
-    "web": ("网站", "web"),
-    "app": ("手机应用", "app"),
-    "wechat": ("微信", "WeChat"),
-    "mailbox": ("电子信箱", "e-mail"),
-    "letter": ("来信", "letter"),
-    "visit": ("来访", "visit"),
-    "box": ("意见箱", "complaint box"),
-    "patrol": ("巡查", "patrol"),
-    "video": ("视频", "video"),
-    "leader": ("领导批办", "assigned by a leader"),
-    "open311": ("Open311", "Open311"),
+    Channel.PHONE: ("电话", "phone"),
+    Channel.HOTLINE: ("12345 热线", "hotline 12345"),
+    Channel.WEB: ("网站", "web"),
+    Channel.APP: ("手机应用", "app"),
+    Channel.WECHAT: ("微信", "WeChat"),
+    Channel.MAILBOX: ("电子信箱", "e-mail"),
+    Channel.LETTER: ("来信", "letter"),
+    Channel.VISIT: ("来访", "visit"),
+    Channel.BOX: ("意见箱", "complaint box"),
+    Channel.PATROL: ("巡查", "patrol"),
+    Channel.VIDEO: ("视频", "video"),
+    Channel.LEADER: ("领导批办", "assigned by a leader"),
+    Channel.OPEN311: ("Open311", "Open311"),
 }
 
 PARTS: Mapping[str, Two] = {

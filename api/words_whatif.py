@@ -16,8 +16,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "whatif_before": ("现行地图(已编制)", "the map in force, compiled"),
     "whatif_after": ("拟改的地图(已编制)", "the map to try, compiled"),
     "whatif_cases": (
-        "历史案件:.parquet .csv .geojson .gpkg,或以前保存的 .npz",
-        "past cases: .parquet .csv .geojson .gpkg, or an .npz kept before",
+        "历史案件:.parquet .csv .geojson .gpkg,或以前保存的 .npz;写 db 指 --db 数据库中的案件",
+        "past cases: .parquet .csv .geojson .gpkg, or an .npz kept before; `db` stands for the cases of the database of --db",
     ),
     "whatif_list": ("把换队的案件写到这个文件", "write the cases that change squad to this file"),
     "whatif_keep": ("把历史案件及其决定保存到 .npz,下次直接用", "keep the history and its decisions as .npz for next time"),

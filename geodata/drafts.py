@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
@@ -159,6 +160,17 @@ class Working:
         return int(undone[-1].args["seq"]) if undone and last is not None and last.kind == "undo" else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Also:
+    """What somebody else writes in the transaction of an edit: all of it or nothing. `write` is told the revision the edit makes.
+
+    `writing`: a transaction of the drafts' database, as `Database.writing`, and whatever its owner does around it.
+    """
+
+    writing: Callable[[], AbstractContextManager[Session]]
+    write: Callable[[int], None]
+
+
 class Desk:
     """The drafts of one database, those lately worked on kept as they stand."""
 
@@ -209,8 +221,18 @@ class Desk:
             id_ = made.id
         return self.open(id_)
 
-    def add(self, draft: str, edit: Edit, author: str, now: datetime, *, seen: int | None = None, note: str = "") -> Working:
-        """An edit on top of the draft. `seen`: the revision its author looked at, None for the latest.
+    def add(
+        self,
+        draft: str,
+        edit: Edit,
+        author: str,
+        now: datetime,
+        *,
+        seen: int | None = None,
+        note: str = "",
+        also: Also | None = None,
+    ) -> Working:
+        """An edit on top of the draft. `seen`: the revision its author looked at, None for the latest. `also`: what is written with it.
 
         Raises DraftClosed, EditConflict, whatever the edit refuses.
         """
@@ -221,7 +243,7 @@ class Desk:
             said = edit.said()
             return str(said.pop("kind")), said
 
-        return self._write(draft, step, author, now, note)
+        return self._write(draft, step, author, now, note, also)
 
     def undo(self, draft: str, author: str, now: datetime, seq: int | None = None) -> Working:
         """Take an edit out, the last by default. Raises NothingToUndo, UndoneByOthers."""
@@ -361,15 +383,16 @@ class Desk:
         )
 
     def _write(
-        self, draft: str, step: Callable[[Working], tuple[str, dict[str, Any]]], author: str, now: datetime, note: str = ""
-    ) -> Working:
+        self, draft: str, step: Callable[[Working], tuple[str, dict[str, Any]]], author: str, now: datetime, note: str = "",
+        also: Also | None = None,
+    ) -> Working:  # fmt: skip
         """One entry more. Worked out on what was read, and written only if that is still so; else worked out again."""
         while True:
             with self._turn:  # a draft's index moves along with it, so one thread at a time works anything out
                 working = self.open(draft)
                 check_open(working)
                 kind, args = step(working)
-            with self.db.writing() as session:
+            with self.db.writing() if also is None else also.writing() as session:
                 row = _locked(session, draft)
                 if row.revision == working.revision and row.state == OPEN:
                     row.revision += 1
@@ -380,6 +403,8 @@ class Desk:
                             draft_id=draft, seq=row.revision, author=author, at=now, kind=kind, args=args, note=note or None
                         )
                     )
+                    if also is not None:
+                        also.write(row.revision)
                     break
         return self.open(draft)
 

@@ -50,6 +50,7 @@ from routing.ground import certificate
 from routing.ground.verify import Source, loaded, verify
 from routing.jurisdiction import JurisdictionMap, Settings
 from routing.ladder import RULES_VERSION
+from routing.model import SquadKind
 
 SLACK = timedelta(seconds=1)
 """A publication "from now" may reach the database this much later."""
@@ -202,6 +203,7 @@ def publish(
             done = _in_force(made)
             if then is not None:
                 then(session)
+            db.upon_publication(session, frozenset(s.code for s in version.map.roster.squads if s.kind is not SquadKind.EXTERNAL))
     except IntegrityError as error:
         if t.refusal(error) != "one_in_force":
             raise

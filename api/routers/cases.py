@@ -10,11 +10,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from api.routers.asked import In, StrictRoute, revision_of, tag_of
-from api.schemas.cases import ComplaintIn, OrderIn
+from api.schemas.cases import CategoryEnd, CategoryIn, ComplaintIn, OrderIn, TypedIn
 from api.schemas.map_rows import CategoryCode
 from api.schemas.strict import Code, Instant, instant
 from api.security import Who
-from api.usecases import intake, lifecycle, queues
+from api.usecases import intake, lifecycle, neighbours, queues, vocabulary
 from api.usecases.lifecycle import VersionMissing
 from api.usecases.office import Office
 from api.usecases.queues import Filters
@@ -79,6 +79,11 @@ def take_in(of: Of, who: Who, request: Request, response: Response, body: Compla
     return answered(answer, response)
 
 
+@router.post("/cases/suggestions", summary="While it is typed: what is known already near there, on this side of the line and across it")
+def suggestions(of: Of, who: Who, body: TypedIn, lang: In) -> dict[str, Any]:
+    return neighbours.suggestions(of, who, body.value(), lang)
+
+
 @router.get("/cases", summary="Cases, red and doubtful first")
 def found(
     of: Of, who: Who, lang: In, which: Asking, holder: Annotated[Code | None, Query()] = None, limit: Limit = 50, after: Mark = None
@@ -134,3 +139,13 @@ def queue(
 def categories(of: Of, _: Who, lang: In, at: Annotated[Instant | None, Query()] = None) -> dict[str, Any]:
     with of.db.reading() as session:
         return {"categories": intake.in_use(session, of.now() if at is None else at, lang)}
+
+
+@router.post("/categories", status_code=201, summary="Put a category in use, by a document")
+def add_category(of: Of, who: Who, body: CategoryIn) -> dict[str, Any]:
+    return vocabulary.add(of, who, vocabulary.NewCategory(**body.model_dump()))
+
+
+@router.post("/categories/{code}/end", summary="Take a category out of use, by a document; what happened before keeps it")
+def end_category(of: Of, who: Who, code: Annotated[CategoryCode, Path()], body: CategoryEnd) -> dict[str, Any]:
+    return vocabulary.end(of, who, code, body.until, body.document)

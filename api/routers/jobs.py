@@ -31,7 +31,7 @@ router = APIRouter(prefix="/api/v1", route_class=StrictRoute, tags=["jobs"])
 files = APIRouter(prefix="/api/v1", route_class=FileRoute, tags=["histories"])
 
 
-async def studies(request: Request) -> Studies:
+def studies(request: Request) -> Studies:
     """What this process keeps of the past. Raises OneProcess."""
     workers = request.app.state.serving.workers
     if workers > 1:
@@ -40,7 +40,12 @@ async def studies(request: Request) -> Studies:
     return kept
 
 
-At = Annotated[Studies, Depends(studies)]
+async def at_hand(request: Request) -> Studies:
+    """The same, for an endpoint."""
+    return studies(request)
+
+
+At = Annotated[Studies, Depends(at_hand)]
 NEW_JOB: dict[int | str, dict[str, Any]] = {
     202: {
         "description": "the job; Location is where to look at it",

@@ -1,21 +1,25 @@
-"""What is sent about cases: a complaint, an order."""
+"""What is sent about cases: a complaint, what of it is typed so far, an order."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
+from api.problems import field_told
 from api.schemas.map_rows import CategoryCode
 from api.schemas.strict import Code, Instant, Line, Number, Strict, Text, Truth, Whole
 from api.usecases import intake as use
+from api.usecases.batch import BadCell
 from api.usecases.lifecycle import Wanted
+from api.usecases.neighbours import Typed
 from api.usecases.placing import Where
-from api.words_cases import CHANNELS
+from api.words_cases import Channel, Said
 from routing.case import Action
 from routing.errors import JieguanError
 
-Channel = Literal[tuple(CHANNELS)]  # type: ignore[valid-type]
 LONGEST = 4_000
 
 
@@ -31,7 +35,8 @@ def _said(value: str) -> str:
 
 
 Words = Annotated[Text, Field(max_length=LONGEST)]
-Lon, Lat = Annotated[Number, Field(ge=-180, le=180)], Annotated[Number, Field(ge=-90, le=90)]
+Lon = Annotated[Number, Field(ge=-180, le=180)]
+Lat = Annotated[Number, Field(ge=-90, le=90)]
 
 
 class PlaceIn(Strict):
@@ -116,3 +121,56 @@ class OrderIn(Strict):
         plain = self.model_dump(exclude={"where", "seen"})
         where = None if self.where is None else self.where.value()
         return Wanted(**plain, where=where, seen=seen, tagged=tagged)
+
+
+class TypedIn(Strict):
+    """What of a complaint is typed so far. Cases count within `radius_m`, and `window_h` hours before and after."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"category": "GB30428:0504", "where": {"lon": 113.617123, "lat": 34.868456, "datum": "gcj02"}}]},
+    )
+
+    category: CategoryCode
+    where: PlaceIn
+    occurred_at: Instant | None = None
+    radius_m: Annotated[Number, Field(ge=1, le=500)] = 50.0
+    window_h: Annotated[Number, Field(ge=1, le=720)] = 72.0
+
+    def value(self) -> Typed:
+        """As the use cases take it."""
+        return Typed(self.category, self.where.value(), self.occurred_at, self.radius_m, timedelta(hours=self.window_h))
+
+
+def complaint_of(record: Mapping[str, Any]) -> use.Complaint:
+    """A row of a table, all but its place. Raises BadCell."""
+    try:
+        return ComplaintIn.model_validate({**record, "where": {"unlocated": True}}).value()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = str(first["loc"][-1] if first["loc"] else "")
+        if first["loc"][:1] == ("contact",) and field == "address":
+            field = "contact_address"
+        zh, en = (field_told(first, lang)["reason"] for lang in ("zh-CN", "en"))
+        raise BadCell(field=field, reason=Said(zh.rstrip("。"), en.rstrip("."))) from error
+
+
+class CategoryIn(Strict):
+    """A category for a period, by a document. `since` missing: from now on."""
+
+    code: CategoryCode
+    zh: Annotated[Line, Field(min_length=1, max_length=100)]
+    en: Annotated[Line, Field(min_length=1, max_length=100)]
+    document: Annotated[Line, Field(min_length=1, max_length=200)]
+    since: Instant | None = None
+    until: Instant | None = None
+    hazard: Truth = False
+    mobile: Truth = False
+    to_supervision: Truth = False
+
+
+class CategoryEnd(Strict):
+    """When it ends (missing: now), and by which document."""
+
+    document: Annotated[Line, Field(min_length=1, max_length=200)]
+    until: Instant | None = None

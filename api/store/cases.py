@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as lite_insert
 from sqlalchemy.orm import Session
 
-from api.store.tables import CaseFile, Counter, Holding, Part, Side
+from api.store.tables import CaseFile, Cluster, Counter, Holding, Part, Side
 from routing.case import Case, State
 from routing.errors import JieguanError
 from routing.model import SquadCode
@@ -147,6 +147,13 @@ def close_side(session: Session, row: CaseFile, kind: str, by: str, outcome: str
     found = session.scalars(query).one_or_none()
     if found is not None:
         found.closed_at, found.closed_by, found.outcome = row.changed_at, by, outcome
+
+
+def end_cluster(session: Session, row: CaseFile) -> None:
+    """After a case of one ended, or was opened again: whether its cluster has, too. Locked after the case, always in this order."""
+    made = session.scalars(sa.select(Cluster).where(Cluster.id == row.cluster_id).with_for_update()).one()
+    open_ones = session.scalar(sa.select(sa.exists().where(CaseFile.cluster_id == made.id, CaseFile.open)))
+    made.closed_at = None if open_ones else row.changed_at
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

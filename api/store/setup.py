@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.store.tables import WHOLE, Category, ChainHead, Rule
+from api.store.tables import WHOLE, CaseFile, Category, ChainHead, Rule
 from geodata import categories
 from geodata.db import schema
 from geodata.db.engine import Database, NotInitialised, Waits, open_database
 from geodata.db.schema import Schema
+from routing.errors import JieguanError
 from routing.model import Category as Code
 
 GENESIS = "0" * 64
@@ -52,7 +55,23 @@ def opened(url: str | Path, waits: Waits | None = None) -> Database:
     if not begun:  # it was stopped between the schema and its first rows
         db.close()
         raise NotInitialised(url=db.url)
-    return db
+    return replace(db, upon_publication=refuse_to_orphan)
+
+
+class SquadsStillHold(JieguanError):
+    zh = "新地图中没有(或不能承办案件的)中队仍承办着未结案件:{squads}。发布后这些案件无人可办。请先转派或结案,或在地图中保留该中队。"
+    en = (
+        "Squads that the new map does not have, or that could hold no case in it, still hold open ones: {squads}. Nobody could work on "
+        "those. Transfer or close them first, or keep the squad on the map."
+    )
+
+
+def refuse_to_orphan(session: Session, squads: frozenset[str]) -> None:
+    """No map without a squad that holds open cases. Raises SquadsStillHold."""
+    query = sa.select(CaseFile.holder, sa.func.count()).where(CaseFile.open, CaseFile.holder.not_in(squads))
+    held = session.execute(query.group_by(CaseFile.holder).order_by(CaseFile.holder)).all()
+    if held:
+        raise SquadsStillHold(squads=", ".join(f"{squad} ({count})" for squad, count in held))
 
 
 def _begin(url: str | Path) -> None:

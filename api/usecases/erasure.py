@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from api.store.cases import UnknownCase
 from api.store.record import Book, Entry, Page
 from api.store.setup import ALL, ALWAYS, RETENTION
-from api.store.tables import CaseFile, Reporter, Rule
+from api.store.tables import CaseFile, Event, Reporter, Rule
 from api.vault import Vault
 from routing.case import Actor
 from routing.errors import JieguanError
@@ -75,7 +75,9 @@ def erase(
         before = reporter.erased_at is not None
         if not before:
             _forget(page, vault, case, reporter, "request", reason, by, now)
-    vault.destroy([case.key])
+        bodies = page.session.scalars(sa.select(Event.body).where(Event.case_id == case.id, Event.kind == "moved"))
+        since = [body["key"] for body in bodies if "key" in body]  # written after it had been erased while open
+    vault.destroy([case.key, *since])
     return Erased(number, reporter.erased_at or now, before)
 
 

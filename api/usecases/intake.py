@@ -5,16 +5,16 @@ One transaction: case, holding, reporter, first entry of the record, and the ans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.security import Principal
+from api.access import Principal
 from api.store import cases
-from api.store.record import Entry
+from api.store.record import Entry, Page
 from api.store.setup import vocabulary
 from api.store.tables import CaseFile, Category, Reporter
 from api.usecases.map_route import change_told, question_told
@@ -95,19 +95,23 @@ class Complaint:
 
 
 def take_in(of: Office, who: Principal, complaint: Complaint, asked: Asked, lang: Lang) -> Answer:
-    """The case, as an answer that is the same however often the request comes.
-
-    Raises PlaceMissing, ContactMissing, ContactOfNobody, CategoryNotInUse, UnknownChannel, NotYet, UnknownSquad, what `decided`
-    raises, and KeyReused.
-    """
+    """The case, as an answer that is the same however often the request comes. Raises what `prepared` raises, and KeyReused."""
     if (answer := before(of, who, asked)) is not None:
         return answer
+    return once(of, who, asked, prepared(of, who, complaint, lang))
+
+
+def prepared(of: Office, who: Principal, complaint: Complaint, lang: Lang, *, keep: bool = False) -> Callable[[Page], Answer]:
+    """Everything that takes long or can be refused is done; what is left is to write it. `keep`: wherever the place is, as `decided`.
+
+    Raises PlaceMissing, ContactMissing, ContactOfNobody, CategoryNotInUse, UnknownChannel, NotYet, UnknownSquad, what `decided` raises.
+    """
     now = of.now()
     at = now if complaint.occurred_at is None else complaint.occurred_at
     _check(complaint, at, now)
     with of.db.reading() as session:  # what takes long is done before anybody waits
         category = category_at(session, complaint.category, at)
-        found = decided(of, session, complaint.where, complaint.category, at, complaint.found_by)
+        found = decided(of, session, complaint.where, complaint.category, at, complaint.found_by, keep=keep)
         signs = of.signs.of(session, found.version)
         for name in ("found_by", "against"):
             squad = getattr(complaint, name)
@@ -115,7 +119,7 @@ def take_in(of: Office, who: Principal, complaint: Complaint, asked: Asked, lang
                 raise UnknownSquad(field=name, value=squad)
     key = of.vault.new_key()
 
-    def write(page: Any) -> Answer:
+    def write(page: Page) -> Answer:
         row = _filed(of, page.session, who, complaint, category, found, key, at, now)
         page.session.add(_reporter(of, row, complaint))
         page.enter(
@@ -130,7 +134,7 @@ def take_in(of: Office, who: Principal, complaint: Complaint, asked: Asked, lang
         )  # fmt: skip
         return Answer(201, {"ETag": f'"{row.version}"', "Location": f"/api/v1/cases/{row.number}"}, _told(row, found, signs, lang))
 
-    return once(of, who, asked, write)
+    return write
 
 
 def category_at(session: Session, code: str, at: datetime) -> Category | None:

@@ -12,14 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.security import Principal
+from api.access import Principal
 from api.store import cases
 from api.store.record import Entry, Page
 from api.store.tables import CaseFile, Ruling
+from api.usecases.attachments import check_evidence
 from api.usecases.intake import UnknownSquad, category_at, decision_body
 from api.usecases.office import Office, about_event, actors, may_do, seal, visible, whole
 from api.usecases.placing import Found, Where, decided
 from api.usecases.replays import Answer, Asked, once
+from api.vault import KeyDestroyed
 from api.words_cases import ACTIONS, STATES, WHYS, Said, state_words
 from routing.case import Action, Actor, Case, Moved, Order, Refused, State, Why, step
 from routing.errors import JieguanError, Lang
@@ -58,8 +60,9 @@ class CaseMovedOn(JieguanError):
     en = "Case {number} has gone from version {seen} to {now} ({state}, held by {holder}). Look at it again before you decide."
 
 
-class StaleCase(CaseMovedOn):
-    """The same, where the version was stated by If-Match."""
+class StaleCase(JieguanError):
+    zh = "If-Match 说的是案件 {number} 的第 {seen} 版,现在是第 {now} 版({state},由 {holder} 承办):请重新读取后再决定。"
+    en = "If-Match names version {seen} of case {number}, which is at {now} ({state}, held by {holder}). Read it again before you decide."
 
 
 class VersionMissing(JieguanError):
@@ -93,24 +96,29 @@ class Wanted:
 
 
 def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, lang: Lang) -> Answer:
-    """The case after an order. Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, KeyReused."""
+    """The case after an order.
+
+    Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, EvidenceMissing, KeyReused.
+    """
 
     def write(page: Page) -> Answer:
         row = visible(page.session, cases.locked(page.session, number), who)
         if row.version != wanted.seen:
             error = StaleCase if wanted.tagged else CaseMovedOn
             raise error(number=number, seen=wanted.seen, now=row.version, state=state_words(row.state, lang), holder=row.holder)
-        _apply(of, page, row, who, wanted)
+        apply(of, page, row, who, wanted)
         part = cases.part_of(page.session, row, who.squad)
         return Answer(200, {"ETag": f'"{row.version}"'}, whole(of, row, who, lang, part))
 
     return once(of, who, asked, write)
 
 
-def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
+def apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted) -> None:
+    """An order on a locked row, within a transaction that may do more. Raises as `act`."""
     session, now = page.session, cases.next_instant(of.now(), row.changed_at)
+    check_evidence(session, row, wanted.evidence)
     found = _rerouted(of, session, row, wanted) if wanted.action is Action.REROUTE else None
-    _check_squads(of, session, wanted, now)
+    _check_squads(of, session, row, wanted, now)
     case = cases.case_of(row)
     moved = _moved(row, case, who, wanted, now, None if found is None else found[0].decision.squad)
     order, before = moved.event.order, _facts(row)
@@ -118,7 +126,10 @@ def _apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted
     if found is not None:
         more = found[0].columns() | found[1]
         more = {name: value for name, value in more.items() if name not in ("lead", "duty")}
+    was_open = row.open
     cases.put(session, row, moved.case, now, **more)
+    if row.cluster_id is not None and row.open != was_open:
+        cases.end_cluster(session, row)
     _keep_sides(session, row, moved, who)
     if wanted.action is Action.DESIGNATE:
         session.add(_ruling(row, order, who))
@@ -162,7 +173,7 @@ def _rerouted(of: Office, session: Session, row: CaseFile, wanted: Wanted) -> tu
     known = category_at(session, category, row.occurred_at)
     where = _where_of(row) if wanted.where is None else wanted.where
     where.check("-")
-    found = decided(of, session, where, category, row.occurred_at, row.found_by, row.number)
+    found = decided(of, session, where, category, row.occurred_at, row.found_by, row.number, keep=wanted.where is None)
     ruling = session.scalars(sa.select(Ruling).where(Ruling.case_id == row.id).order_by(Ruling.id.desc()).limit(1)).one_or_none()
     if ruling is not None:
         found = replace(found, decision=_as_ordered(found.decision, ruling), why=None)
@@ -189,9 +200,13 @@ def _where_of(row: CaseFile) -> Where:
     return Where(said.get("lon"), said.get("lat"), line, said["datum"], float(said.get("error_m", 0.0)), bool(said.get("unlocated", False)))
 
 
-def _check_squads(of: Office, session: Session, wanted: Wanted, now: datetime) -> None:
-    """Every squad that is named is on the map in force and can hold a case. Raises UnknownSquad."""
+def _check_squads(of: Office, session: Session, row: CaseFile, wanted: Wanted, now: datetime) -> None:
+    """Every squad that is named, or gets the case without being named, is on the map in force and can hold one. Raises UnknownSquad."""
     named = [("squad", wanted.squad), *(("squads", squad) for squad in wanted.squads)]
+    if wanted.action is Action.DISPATCH and wanted.squad is None:
+        named.append(("lead", row.lead))  # by the map of the time; the squad may be gone since
+    if wanted.action is Action.TAKE_OVER:
+        named.append(("offered", row.offered))
     if all(squad is None for _, squad in named):
         return
     version, _ = of.map_at(session, now)
@@ -208,8 +223,10 @@ def _keep_sides(session: Session, row: CaseFile, moved: Moved, who: Principal) -
     elif action in SIDES_CLOSED:
         cases.close_side(session, row, SIDES_CLOSED[action], who.account, action.value)
     elif action is Action.START_JOINT:
+        begun = {side.squad for side in cases.sides(session, row) if side.kind == "joint" and side.closed_at is None}
         for squad in moved.case.parts:
-            cases.open_side(session, row, "joint", who.account, squad=squad)
+            if squad not in begun:
+                cases.open_side(session, row, "joint", who.account, squad=squad)
     elif action is Action.FINISH_PART:
         cases.close_side(session, row, "joint", who.account, action.value, squad=order.actor.squad)
     elif action in BY_THEMSELVES:
@@ -241,5 +258,11 @@ def _entry(of: Office, row: CaseFile, moved: Moved, before: dict[str, Any], who:
     if routed_again:
         body["decision"] = decision_body(row)
     words = {"reason": order.reason, "evidence": list(order.evidence)} if order.reason or order.evidence else None
-    sealed = None if words is None else seal(of.vault, row.key, words, about_event(row.number))
+    sealed = None
+    if words is not None:
+        try:
+            sealed = seal(of.vault, row.key, words, about_event(row.number))
+        except KeyDestroyed:  # it was erased while open, and goes on: what is written now has a key of its own
+            body["key"] = of.vault.new_key()
+            sealed = seal(of.vault, body["key"], words, about_event(row.number))
     return Entry("moved", who.account, who.role.value, who.squad, row.changed_at, body=body, case_id=row.id, words=sealed)

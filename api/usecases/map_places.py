@@ -128,7 +128,7 @@ def _written(xy: Any, frame: Frame) -> Any:
 def shape_of(geometry: Mapping[str, Any]) -> Any:
     """A GeoJSON geometry, its heights dropped. Raises NoRing."""
     try:
-        return shapely.force_2d(shapely.geometry.shape(geometry))
+        return shapely.force_2d(shapely.geometry.shape(dict(geometry)))
     except (ValueError, TypeError, shapely.errors.ShapelyError) as error:
         raise NoRing(reason=str(error)[:80]) from error
 
@@ -183,7 +183,9 @@ def box_of(text: str, frame: Frame) -> Any:
     if low[north] > high[north] or (over and not frame.system.geographic):
         raise BadBox(value=text[:120])
     if not over:
-        return shapely.box(*low, *high)
+        return shapely.box(low[0], low[1], high[0], high[1])
     west_end, east_end = list(low), list(high)
     west_end[east], east_end[east] = -180.0, 180.0
-    return shapely.union(shapely.box(*low, *east_end), shapely.box(*west_end, *high))
+    return shapely.union(
+        shapely.box(low[0], low[1], east_end[0], east_end[1]), shapely.box(west_end[0], west_end[1], high[0], high[1])
+    )

@@ -92,8 +92,8 @@ def _complaints(on: JurisdictionMap, askings: Sequence[Asking], now: datetime) -
     for datum in {a.datum for a in askings}:
         rows = np.flatnonzero([a.datum == datum for a in askings])
         stated = {
-            "lon": np.array([askings[i].lon for i in rows]), "lat": np.array([askings[i].lat for i in rows]),
-            "error_m": np.array([askings[i].error_m for i in rows]),
+            "lon": np.array([askings[i].lon for i in rows.tolist()]), "lat": np.array([askings[i].lat for i in rows.tolist()]),
+            "error_m": np.array([askings[i].error_m for i in rows.tolist()]),
         }  # fmt: skip
         of = PointColumns("lon", "lat", System(None, parse_datum(datum, "datum")), error_field="error_m")
         found = locate(stated, of, work, box)

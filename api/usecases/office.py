@@ -10,8 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from api.access import Row, sees
-from api.security import Principal
+from api.access import Principal, Row, sees
 from api.store import cases
 from api.store.record import Book
 from api.store.tables import CaseFile
@@ -27,6 +26,10 @@ from routing.case import Action, Actor, Role, allowed
 from routing.errors import Lang
 from routing.jurisdiction import JurisdictionMap
 from routing.model import SquadCode, Step
+
+REVEALED, LOOKED_AT = "revealed", "looked_at"
+LOOKS = (REVEALED, LOOKED_AT)
+"""Entries of the record that tell who saw what: for supervision, not for those whose looks they are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -145,8 +145,8 @@ def finish(provider: Provider, pending: Pending, answer: Answer, back: str, now:
 def _token(client: httpx.Client, url: str, provider: Provider, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """The code, exchanged. We show who we are by the secret, if we have one (RFC 6749, 2.3.1). Raises LoginNotProven."""
     form = {"grant_type": "authorization_code", "client_id": provider.client, **asked}
-    secret = {} if provider.secret is None else {"auth": (quote(provider.client, safe=""), quote(provider.secret, safe=""))}
-    answer = client.post(url, data=form, **secret)
+    secret = httpx.USE_CLIENT_DEFAULT if provider.secret is None else (quote(provider.client, safe=""), quote(provider.secret, safe=""))
+    answer = client.post(url, data=form, auth=secret)
     if answer.is_client_error:
         raise LoginNotProven(why="denied")
     return _json(answer.raise_for_status(), provider)

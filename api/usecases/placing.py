@@ -5,6 +5,7 @@ A place that cannot be located, or lies far outside, is kept all the same: the d
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from routing.model import Category, Decision, Location, Reason, SquadCode, Step
 from routing.route import complaint
 from routing.shapes import route_shapes
 
+HALF_TURN = 180.0
 KEPT = frozenset({LocationError.FAR_OUTSIDE.value})
 """What is wrong with a place, and still no reason to send the caller away."""
 
@@ -119,18 +121,19 @@ class Found:
 
 
 def decided(
-    of: Office, session: Session, where: Where, category: str, at: datetime, found_by: str | None = None, case: str | None = None
-) -> Found:
+    of: Office, session: Session, where: Where, category: str, at: datetime, found_by: str | None = None, case: str | None = None,
+    *, keep: bool = False,
+) -> Found:  # fmt: skip
     """Who is responsible for a place at an instant, under the map in force then.
 
-    What happened before there was any map is decided by the one in force now. Raises NothingInForce, UnknownDatum, NoPlace,
-    LineTooShort.
+    What happened before there was any map is decided by the one in force now. `keep`: there is nobody to ask again, so what is no
+    place is kept all the same, with what is wrong with it. Raises NothingInForce, UnknownDatum, NoPlace, LineTooShort.
     """
     try:
         version, on = of.map_at(session, at)
     except NothingInForce:
         version, on = of.map_at(session, of.now())
-    placed = place_in(on, where)
+    placed = place_in(on, where, keep=keep)
     kind, finder = Category(category), None if found_by is None else SquadCode(found_by)
     point = placed.point
     if placed.shape is None or point is None:
@@ -142,33 +145,59 @@ def decided(
     return Found(version, on, placed, why.decision, why)
 
 
-def place_in(on: JurisdictionMap, where: Where) -> Placed:
-    """A stated place in metres; few decimals widen its error. Raises UnknownDatum, NoPlace, LineTooShort."""
+def place_in(on: JurisdictionMap, where: Where, *, keep: bool = False) -> Placed:
+    """A stated place in metres; few decimals widen its error. `keep`: as for `decided`. Raises UnknownDatum, NoPlace, LineTooShort."""
+    if keep and (why := _no_degrees(where)) is not None:  # such a number may be anything, a telephone's even: it is not kept
+        return Placed({"datum": where.datum, "unlocated": True, "location_error": why.value}, None, None, where.error_m)
     stated = {k: v for k, v in asdict(where).items() if v not in (None, (), False)}
     if where.line:
         return _line(on, where, stated | {"line": [list(p) for p in where.line]})
     if where.unlocated:
         return Placed(stated, None, None, where.error_m)
-    return _point(on, where, stated)
+    return _point(on, where, stated, keep=keep)
 
 
-def _point(on: JurisdictionMap, where: Where, stated: dict[str, Any]) -> Placed:
+def _point(on: JurisdictionMap, where: Where, stated: dict[str, Any], *, keep: bool) -> Placed:
     system = System(None, parse_datum(where.datum, "datum"))
     columns = {"lon": np.array([where.lon]), "lat": np.array([where.lat])}
     work = parse_crs(on.settings.work_crs)
     try:
         found = locate(columns, PointColumns("lon", "lat", system, where.error_m), work, bounds_of(on))
     except (LatLonSwapped, NotDegrees) as error:
+        if keep:
+            why = LocationError.SWAPPED if isinstance(error, LatLonSwapped) else _out_of_range(on, where)
+            return Placed(stated | {"location_error": why.value}, None, None, where.error_m)
         raise NoPlace(lon=where.lon, lat=where.lat, why=type(error).__name__) from error
     if not found.ok[0]:
-        why = str(found.location_error[0])
-        if why not in KEPT:
-            raise NoPlace(lon=where.lon, lat=where.lat, why=why)
-        return Placed(stated | {"location_error": why}, None, None, where.error_m)
+        told = str(found.location_error[0])
+        if told not in KEPT and not keep:
+            raise NoPlace(lon=where.lon, lat=where.lat, why=told)
+        if told == LocationError.OUT_OF_RANGE:
+            told = _out_of_range(on, where).value
+        return Placed(stated | {"location_error": told}, None, None, where.error_m)
     x, y = float(found.x[0]), float(found.y[0])
     lon, lat = to_wgs84([x], [y], System(work, parse_datum("wgs84")))
     at = [round(float(lon[0]), 9), round(float(lat[0]), 9)]
     return Placed(stated | {"wgs84": at}, shapely.Point(x, y), shapely.Point(at), float(found.error_m[0]))
+
+
+def _no_degrees(where: Where) -> LocationError | None:
+    """Why two numbers cannot be degrees, in whatever order."""
+    given = [v for v in (where.lon, where.lat) if v is not None]
+    if not all(math.isfinite(v) for v in given):
+        return LocationError.NOT_A_NUMBER
+    return LocationError.OUT_OF_RANGE if any(abs(v) > HALF_TURN for v in given) else None
+
+
+def _out_of_range(on: JurisdictionMap, where: Where) -> LocationError:
+    """Perhaps it is a place on the map the other way round."""
+    system = System(None, parse_datum(where.datum, "datum"))
+    columns = {"lon": np.array([where.lat]), "lat": np.array([where.lon])}
+    try:
+        found = locate(columns, PointColumns("lon", "lat", system), parse_crs(on.settings.work_crs), bounds_of(on))
+    except (LatLonSwapped, NotDegrees):
+        return LocationError.OUT_OF_RANGE
+    return LocationError.SWAPPED if found.ok[0] else LocationError.OUT_OF_RANGE
 
 
 def _line(on: JurisdictionMap, where: Where, stated: dict[str, Any]) -> Placed:

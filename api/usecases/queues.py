@@ -13,11 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.access import CALLS, sees
-from api.security import Principal
+from api.access import CALLS, Principal, sees
 from api.store import cases
 from api.store.tables import CaseFile, Event, Part
-from api.usecases.office import Office, about_event, brief, relation, unseal, visible, whole
+from api.usecases.office import LOOKS, Office, about_event, brief, relation, unseal, visible, whole
 from api.words_cases import ACTIONS, action_words
 from geodata.db.both import instant_text
 from routing.case import Role
@@ -175,15 +174,16 @@ def one(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
 
 
 def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
-    """What was done to a case, in order, in words. Raises UnknownCase."""
+    """What was done to a case, in order, in words; who looked at what is told apart (`reporters.accesses`). Raises UnknownCase."""
     with of.db.reading() as session:
         row = visible(session, cases.find(session, number), who)
-        events = session.scalars(sa.select(Event).where(Event.case_id == row.id).order_by(Event.id))
+        events = session.scalars(sa.select(Event).where(Event.case_id == row.id, Event.kind.not_in(LOOKS)).order_by(Event.id))
         return {"number": number, "events": [_event_told(of, row, event, lang) for event in events]}
 
 
 def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str, Any]:
-    words = unseal(of.vault, row.key, event.words, about_event(row.number))
+    said = event.words if event.kind == "moved" else None  # why it was erased is for supervision
+    words = unseal(of.vault, event.body.get("key") or row.key, said, about_event(row.number))
     action = event.body.get("action")
     return {
         "id": event.id, "at": event.at.isoformat(), "kind": event.kind, "actor": event.actor, "role": event.role, "squad": event.squad,

@@ -346,7 +346,7 @@ def _as_routed(table: Table, source: PointFile, how: How) -> Decide:
         routed = route(on, complaints, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
         drawn = np.flatnonzero([s is not None for s in places.shapes]) if len(places.shapes) else np.empty(0, np.int64)
         if len(drawn):
-            shaped = route_shapes(on, places.shapes[drawn], complaints.rows(drawn), zone_m=how.zone_m, cap_m=how.cap_m)
+            shaped = route_shapes(on, list(places.shapes[drawn]), complaints.rows(drawn), zone_m=how.zone_m, cap_m=how.cap_m)
             routed = merged(routed, drawn, shaped)
         return routed
 

@@ -6,7 +6,7 @@ failed is not kept, so it can be tried again. A twin that comes while the first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from api.security import Principal
+from api.access import Principal
 from api.store.record import Page
 from api.store.tables import Replay, refusal
 from api.usecases.office import Office
@@ -48,7 +48,10 @@ class Answer:
     again: bool = False
 
 
-def once(of: Office, who: Principal, asked: Asked, write: Callable[[Page], Answer]) -> Answer:
+Write = Callable[[Page], Answer]
+
+
+def once(of: Office, who: Principal, asked: Asked, write: Write) -> Answer:
     """What `write` answers, in one transaction with what it writes; or what it answered before. Raises KeyReused."""
     if asked.key is None:
         with of.book.writing() as page:
@@ -56,15 +59,7 @@ def once(of: Office, who: Principal, asked: Asked, write: Callable[[Page], Answe
     digest = of.vault.mac(PURPOSE, asked.content)
     try:
         with of.book.writing() as page:
-            kept = _kept(page.session, who, asked.key, digest)
-            if kept is not None:
-                return kept
-            mine = Replay(account=who.account, key=asked.key, request=digest, at=of.now(), status=0, headers={}, body=None)
-            page.session.add(mine)
-            page.session.flush()  # a twin waits here
-            answer = write(page)
-            mine.status, mine.headers, mine.body = answer.status, dict(answer.headers), answer.body
-            return answer
+            return _once(of, page, who, asked.key, digest, write)
     except IntegrityError as error:
         if refusal(error) != "pk_replay":
             raise
@@ -72,6 +67,41 @@ def once(of: Office, who: Principal, asked: Asked, write: Callable[[Page], Answe
         kept = _kept(session, who, asked.key, digest)
     assert kept is not None, "the twin that was first has committed"
     return kept
+
+
+def each_once(of: Office, who: Principal, asked: Sequence[tuple[Asked, Write]]) -> list[Answer | JieguanError]:
+    """The same for several, in one transaction where none is refused; otherwise one by one, each with its own answer or refusal."""
+    try:
+        with of.book.writing() as page:
+            return [
+                write(page) if one.key is None else _once(of, page, who, one.key, of.vault.mac(PURPOSE, one.content), write)
+                for one, write in asked
+            ]
+    except IntegrityError as error:
+        if refusal(error) != "pk_replay":
+            raise
+    except JieguanError:
+        pass  # all of it is undone; it comes again below
+    return [_answer(of, who, one, write) for one, write in asked]
+
+
+def _answer(of: Office, who: Principal, asked: Asked, write: Write) -> Answer | JieguanError:
+    try:
+        return once(of, who, asked, write)
+    except JieguanError as error:
+        return error
+
+
+def _once(of: Office, page: Page, who: Principal, key: str, digest: str, write: Write) -> Answer:
+    kept = _kept(page.session, who, key, digest)
+    if kept is not None:
+        return kept
+    mine = Replay(account=who.account, key=key, request=digest, at=of.now(), status=0, headers={}, body=None)
+    page.session.add(mine)
+    page.session.flush()  # a twin waits here
+    answer = write(page)
+    mine.status, mine.headers, mine.body = answer.status, dict(answer.headers), answer.body
+    return answer
 
 
 def before(of: Office, who: Principal, asked: Asked) -> Answer | None:
@@ -94,4 +124,5 @@ def _kept(session: Session, who: Principal, key: str, digest: str) -> Answer | N
 def forget(of: Office) -> int:
     """Answers older than two days go. How many."""
     with of.db.writing() as session:
-        return int(session.execute(sa.delete(Replay).where(Replay.at < of.now() - KEPT)).rowcount)
+        gone = session.scalars(sa.delete(Replay).where(Replay.at < of.now() - KEPT).returning(Replay.key))
+        return len(gone.all())

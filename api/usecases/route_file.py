@@ -24,7 +24,7 @@ from geodata.written import check_output, points, write_table
 from routing.errors import JieguanError
 from routing.jurisdiction import JurisdictionMap, micros
 from routing.ladder import RULES_VERSION
-from routing.model import Step, Verdict
+from routing.model import Decision, Step, Verdict
 from routing.route import CAP_M, Complaints, Routed, groups, place_of_townships, route
 from routing.shapes import merged, route_shapes
 
@@ -151,7 +151,7 @@ def route_file(
     routed = route(on, complaints, zone_m=how.zone_m, cap_m=how.cap_m, workers=how.workers)
     rows = np.flatnonzero([s is not None for s in places.shapes]) if len(places.shapes) else np.empty(0, np.int64)
     if len(rows):
-        part = route_shapes(on, places.shapes[rows], complaints.rows(rows), zone_m=how.zone_m, cap_m=how.cap_m)
+        part = route_shapes(on, list(places.shapes[rows]), complaints.rows(rows), zone_m=how.zone_m, cap_m=how.cap_m)
         routed = merged(routed, rows, part)
     progress("write", 3, 4)
     write_table(out, table, _columns(on, routed, errors, how), places=places.wgs84, prefix=how.prefix)
@@ -333,7 +333,8 @@ def _finders(on: JurisdictionMap, table: Table, source: PointFile) -> NDArray[np
     coded = _coded(field_of(table, source.found_by_field, "--found-by-field"))
     number: dict[str, int] = {str(code): i for code, i in on.squad_number.items()}
     of = np.array([number.get(str(v), -1) for v in coded.dictionary.to_pylist()] + [-1], np.int32)
-    return of[coded.indices.fill_null(len(of) - 1).to_numpy(zero_copy_only=False)]
+    found: NDArray[np.int32] = of[coded.indices.fill_null(len(of) - 1).to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _cases(on: JurisdictionMap, table: Table, source: PointFile, notes: list[Any]) -> Objects | None:
@@ -378,7 +379,7 @@ def _plain(column: Any) -> Any:
     return column
 
 
-def reasons_json(verdict: Verdict) -> str:
+def reasons_json(verdict: Verdict | Decision) -> str:
     """The steps tried, what each found, and the claim that was chosen."""
     steps = [{"step": r.step.value, "found": list(r.found), "chosen": r.chosen} for r in verdict.reasons]
     return json.dumps(steps, ensure_ascii=False, separators=(",", ":"))

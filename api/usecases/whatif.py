@@ -71,16 +71,17 @@ def whatif(
     since: str | None = None,
     out: str | None = None,
     keep_to: str | None = None,
+    stored: Table | None = None,
     progress: Progress = silent,
 ) -> WhatIf:
-    """Both maps on the cases of a file, from the time `since` on. `out`: where to list the moved cases; `keep_to`: where to keep
-    the warm start.
+    """Both maps on the cases of a file, or on those `stored`, from the time `since` on. `out`: where to list the moved cases;
+    `keep_to`: where to keep the warm start.
 
     Maps are values or paths. `now` is asked only where a map changes with time and no time was given.
     Raises the errors of the readers, TwoWorkSystems, and what `route` raises.
     """
     one, two = (open_map(m) if isinstance(m, str) else m for m in (before, after))
-    warm = warm_start(one, source, how, now, after=two, since=since, progress=progress)
+    warm = warm_start(one, source, how, now, after=two, since=since, stored=stored, progress=progress)
     if keep_to is not None:
         keep(keep_to, warm.base.known)
     if out is not None:
@@ -102,6 +103,7 @@ def warm_start(
     *,
     after: JurisdictionMap | None = None,
     since: str | None = None,
+    stored: Table | None = None,
     progress: Progress = silent,
 ) -> Warm:
     """Everything that is the same for every `ask`. `after` only tells whether instants and case ids will be needed."""
@@ -112,7 +114,7 @@ def warm_start(
         if since is not None:
             old = part(old, cases_since(old.history, source, since, notes))
         return Warm(baseline(old, _offices([m for m in (before, after) if m is not None])), None, tuple(notes))
-    table = read_table(source.points)
+    table = read_table(source.points) if stored is None else stored
     if not len(table):
         raise NoPoints(path=table.spec)
     if since is not None:

@@ -285,6 +285,8 @@ class Database:
     gate: Gate | None = field(repr=False)
     glances: Glances | None = field(default=None, repr=False)
     """Of an embedded one."""
+    upon_publication: Callable[[Session, frozenset[str]], None] = field(default=lambda _, __: None, repr=False)
+    """Asked within the transaction that puts a version in force, with the squads that can hold cases in it: what it raises, stops it."""
 
     @contextmanager
     def reading(self) -> Iterator[Session]:

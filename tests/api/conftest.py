@@ -10,9 +10,11 @@ import pytest
 from sqlalchemy import Engine, make_url
 
 from api.store.setup import initialise
-from tests.api.live import Person, fresh, live
+from tests.api.live import Person, fresh, live, published
+from tests.api.staff import Clock, Office
 from tests.db.conftest import (  # noqa: F401 - fixtures: a database of either kind
     WORK_CRS,
+    NewUrl,
     a_database,
     kind,
     new_embedded,
@@ -68,3 +70,27 @@ def base(city_url: str) -> Iterator[str]:
 def zhang(base: str) -> Person:
     """A planner."""
     return Person(base)
+
+
+# ---- cases, on both databases ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def url(new_url: NewUrl) -> str:  # noqa: F811
+    """A database with the city, of either kind."""
+    made = new_url(initialised=True)
+    published(made)
+    return made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The clock of `service`."""
+    return Clock()
+
+
+@pytest.fixture
+def service(url: str, clock: Clock) -> Iterator[Office]:
+    """The service, and everybody who works with cases."""
+    with live(url, now=clock) as base:
+        yield Office(base)

@@ -20,7 +20,7 @@ import pyproj
 import shapely
 import uvicorn
 
-from api.app import RUN, create_app
+from api.app import create_app, running
 from api.store.setup import initialise, opened
 from geodata.store import Signing, Version, publish, version_of
 from tests.db.conftest import WORK_CRS
@@ -35,7 +35,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 def live(url: str, *, development: bool = True, **more: Any) -> Iterator[str]:
     """The service, by its address."""
     app = create_app(url, development=development, **more)
-    options: dict[str, Any] = {**RUN, "port": 0, "log_level": "warning", "timeout_graceful_shutdown": 1}
+    options: dict[str, Any] = {**running(app.state.serving), "port": 0, "log_level": "warning", "timeout_graceful_shutdown": 1}
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

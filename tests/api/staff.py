@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import pytest
 
+from api.store import record
 from tests.api.live import CLIENTS, place
 
 CATEGORY = "GB30428:0504"
+NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that can be set, and goes on a second at each look."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
 
 
 class Staff:
@@ -84,3 +100,14 @@ def complaint(where: dict[str, Any], **more: Any) -> dict[str, Any]:
         "category": CATEGORY, "description": "店外经营,占用人行道", "channel": "phone", "where": where,
         "contact": {"name": "王女士", "phone": "13812345678"}, **more,
     }  # fmt: skip
+
+
+def linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes takes a while between his last look and the commit, so that others who do not wait for him come in between."""
+    chain = record.Page.chain
+
+    def slowly(page: record.Page) -> Any:
+        time.sleep(0.3)
+        return chain(page)
+
+    monkeypatch.setattr(record.Page, "chain", slowly)

@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import shapely
 
+from api.settings import Serving
+from api.store.opening import working
 from api.store.setup import opened
-from api.store.tables import WHOLE, Category
+from api.store.tables import WHOLE, Category, Event
+from api.usecases.erasure import erase
 from geodata.db.copying import check
-from tests.api.live import in_degrees, live, place, published
-from tests.api.staff import CATEGORY, Office, Staff, complaint
-from tests.db.conftest import NewUrl
-
-NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that can be set, and goes on a second at each look."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        self.now += timedelta(seconds=1)
-        return self.now
-
-
-@pytest.fixture
-def url(new_url: NewUrl) -> str:
-    made = new_url(initialised=True)
-    published(made)
-    return made
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def service(url: str, clock: Clock) -> Iterator[Office]:
-    with live(url, now=clock) as base:
-        yield Office(base)
+from routing.case import Actor, Role
+from tests.api.live import in_degrees, place
+from tests.api.staff import CATEGORY, Clock, Office, Staff, complaint
 
 
 def holders(office: Office, number: str) -> list[str]:
@@ -283,3 +254,48 @@ def test_the_queue_is_red_then_doubtful_then_old_and_pages_meet(service: Office)
     assert leader.get("/api/v1/squads/su02/queue", 404)["type"] == "urn:jieguan:problem:NotYourQueue"
     assert service.dispatcher.get("/api/v1/cases", after="!!", status=422)["type"] == "urn:jieguan:problem:BadCursor"
     assert [i["number"] for i in service.dispatcher.get("/api/v1/cases", category="GB30428:0401")["items"]] == [red]
+
+
+def test_a_case_erased_while_open_goes_on_to_its_end(service: Office, url: str, clock: Clock) -> None:
+    number = service.dispatched(1_500, 500, description="占道,我叫李四")
+    serving = Serving(url)
+    actor = Actor("王", Role.ADMINISTRATOR)
+    with working(serving) as has:
+        erase(has.book, has.vault, number, "本人要求", actor, clock(), even_open=True)
+    case = service.operator.case(number)
+    assert (case["description"], case["erased"]) == (None, True)
+    leader = service.leader("su01")
+    leader.act(number, "sign")
+    leader.act(number, "report", reason="已劝离,李四在场", evidence=["照片"])
+    assert service.operator.get(f"/api/v1/cases/{number}/events")["events"][-1]["words"]["reason"] == "已劝离,李四在场"
+    with working(serving) as has:
+        erase(has.book, has.vault, number, "本人再次要求", actor, clock(), even_open=True)
+    assert service.operator.get(f"/api/v1/cases/{number}/events")["events"][-1]["words"] is None
+
+
+def test_joint_work_begun_twice_has_one_part_a_squad(service: Office) -> None:
+    number = service.dispatched(1_500, 500)
+    service.dispatcher.act(number, "start_joint", squads=["su02"], reason="线上同类")
+    service.dispatcher.act(number, "start_joint", squads=["su02", "su11"], reason="又一处")
+    joint = [side["squad"] for side in service.dispatcher.case(number)["sides"] if side["kind"] == "joint"]
+    assert joint == ["su02", "su11"]
+
+
+def test_a_category_is_put_in_use_and_ended_by_documents(service: Office, url: str, clock: Clock) -> None:
+    admin = Staff(service.base, "管理员", "administrator")
+    new = {"code": "GB30428:2101", "zh": "共享单车乱停放", "en": "Shared bicycles left about", "document": "郑城管〔2026〕3号"}
+    told = admin.post("/api/v1/categories", new, 201)
+    assert told["code"] == new["code"]
+    assert admin.post("/api/v1/categories", new, 409)["type"] == "urn:jieguan:problem:CategoryInUse"
+    bad = admin.post("/api/v1/categories", {**new, "code": "GB30428:1999"}, 422)
+    assert bad["type"] == "urn:jieguan:problem:BadCategory"
+    before = admin.post("/api/v1/categories", {**new, "code": "X:1", "until": "2020-01-01T00:00:00Z"}, 422)
+    assert before["type"] == "urn:jieguan:problem:EndsBeforeItBegins"
+    assert service.operator.take(500, 500, category=new["code"])["number"]
+    admin.post(f"/api/v1/categories/{new['code']}/end", {"document": "郑城管〔2026〕9号"})
+    assert admin.post(f"/api/v1/categories/{new['code']}/end", {"document": "x"}, 404)["type"] == "urn:jieguan:problem:NoSuchCategory"
+    assert service.operator.take(500, 500, status=422, category=new["code"])["type"] == "urn:jieguan:problem:CategoryNotInUse"
+    assert service.operator.post("/api/v1/categories", new, 403)
+    with opened(url) as db, db.reading() as session:
+        kinds = [e.kind for e in session.query(Event).order_by(Event.id)]
+    assert kinds == ["category_added", "received", "category_ended"]

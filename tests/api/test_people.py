@@ -400,3 +400,17 @@ def test_p20_a_password_of_a_megabyte_is_refused_before_it_is_hashed(house: Hous
         with pytest.raises(passwords.WeakPassword):
             use.new_account(of, SYSTEM, "x", Role.OPERATOR, None, long)
     assert not hashed
+
+
+@pytest.mark.parametrize(("proxies", "elsewhere"), [("127.0.0.1", 401), (None, 429)])
+def test_g25_where_a_try_came_from_is_what_our_own_proxy_says(city_url: str, proxies: str | None, elsewhere: int) -> None:
+    """Behind a proxy every address counts for itself; a client that only claims another address counts as itself."""
+    with live(Serving(city_url, proxies=proxies), development=False) as address, httpx.Client(base_url=address) as http:
+
+        def guess(name: str, whence: str) -> int:
+            body = {"name": name, "password": "not this one"}
+            return http.post("/api/v1/sessions", json=body, headers={"X-Forwarded-For": whence}).status_code
+
+        assert [guess(f"p{k}", "192.0.2.7") for k in range(TRIES)] == [401] * TRIES
+        assert guess("another", "192.0.2.7") == 429
+        assert guess("another", "192.0.2.8") == elsewhere
