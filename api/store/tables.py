@@ -144,8 +144,9 @@ class CaseFile(Cases):
         CheckConstraint("rank IN (0, 1, 2)", name="rank"),
         CheckConstraint("(x_mm IS NULL) = (y_mm IS NULL)", name="place"),
         Index(None, "open", "rank", "received_at", "id"),
-        Index(None, "state", "received_at", "id"),
+        Index(None, "state", "open", "rank", "received_at", "id"),
         Index(None, "category", "received_at"),
+        Index(None, "created_by", "open", "rank", "received_at", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -139,7 +139,8 @@ def _due(session: Session, now: datetime) -> Iterator[int]:
         known = sa.select(CaseFile.id, CaseFile.category, CaseFile.changed_at, Reporter.keep_until)
         rows = session.execute(
             known.outerjoin(Reporter, Reporter.case_id == CaseFile.id)
-            .where(CaseFile.id > after, ~CaseFile.open, Reporter.erased_at.is_(None))
+            # Not `~open`: SQLite would take the index of that, and sort all that ended once more for each few hundred.
+            .where(CaseFile.id > after, sa.func.coalesce(CaseFile.open, sa.false()).is_(False), Reporter.erased_at.is_(None))
             .where(sa.or_(Reporter.keep_until <= now, sa.and_(Reporter.keep_until.is_(None), CaseFile.changed_at <= shortest)))
             .order_by(CaseFile.id)
             .limit(AT_ONCE)

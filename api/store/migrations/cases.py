@@ -184,8 +184,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_case_file_category_received_at"), "case_file", ["category", "received_at"])
     op.create_index(op.f("ix_case_file_cluster_id"), "case_file", ["cluster_id"])
+    op.create_index(
+        op.f("ix_case_file_created_by_open_rank_received_at_id"), "case_file", ["created_by", "open", "rank", "received_at", "id"]
+    )
     op.create_index(op.f("ix_case_file_open_rank_received_at_id"), "case_file", ["open", "rank", "received_at", "id"])
-    op.create_index(op.f("ix_case_file_state_received_at_id"), "case_file", ["state", "received_at", "id"])
+    op.create_index(op.f("ix_case_file_state_open_rank_received_at_id"), "case_file", ["state", "open", "rank", "received_at", "id"])
     op.create_table(
         "login",
         _text("id"),
