@@ -42,6 +42,8 @@ from routing.model import SquadCode
 SQUAD, OTHERS = "HJ-XC", ("HJ-LZ", "HJ-JS", "HJ-CX", "HJ-YB", "HJ-DH", "HJ-HY", "HJ-GX")
 BEGIN = datetime(2016, 1, 1, tzinfo=UTC)
 ROWS = 5_000
+CHANGES = {"id", "number", "received_at", "changed_at", "occurred_at", "holder", "lead", "state", "open", "rank", "key", "words"}
+"""Columns in which the copies differ."""
 OPERATOR = Principal("bench", "bench", Role.OPERATOR, None, "session")
 LEADER = Principal("leader", "leader", Role.LEADER, SquadCode(SQUAD), "session")
 
@@ -94,11 +96,14 @@ def _fill(of: Office, count: int, mine: int) -> None:
     first = Complaint("GB30428:0504", words["description"], "app", where, words["address"], contact=Contact("王", "000-0000-0001"))
     take_in(of, OPERATOR, first, Asked(None, b""), "zh-CN")
     with of.db.reading() as session:
-        like = session.execute(sa.select(CaseFile.table())).mappings().one()
-    rows = _rows(of, dict(like), words, count, mine)
+        like = dict(session.execute(sa.select(CaseFile.table())).mappings().one())
+    table = CaseFile.table()
+    told = [sa.bindparam(c.name, type_=c.type) if c.name in CHANGES else c for c in table.columns]
+    copies = sa.insert(table).from_select([c.name for c in table.columns], sa.select(*told).where(table.c.id == like["id"]))
+    rows = _rows(of, like, words, count, mine)
     while some := list(islice(rows, ROWS)):
         with of.db.writing() as session:
-            session.execute(sa.insert(CaseFile.table()), [case for case, _ in some])
+            session.execute(copies, [case for case, _ in some])
             session.execute(sa.insert(Part.table()), [part for _, parts in some for part in parts])
         print(f"\r{some[-1][0]['id']:,} ", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
@@ -115,7 +120,7 @@ def _rows(of: Office, like: dict[str, Any], words: Any, count: int, mine: int) -
         holder, is_open = SQUAD if ours else OTHERS[k % len(OTHERS)], bool(taken % 2 if ours else k % 2)
         key = of.vault.new_key() if ours else like["key"]
         case = {
-            **like, "id": int(like["id"]) + k + 1, "number": number, "received_at": at, "changed_at": at, "occurred_at": at,
+            "id": int(like["id"]) + k + 1, "number": number, "received_at": at, "changed_at": at, "occurred_at": at,
             "holder": holder, "lead": holder, "state": "handling" if is_open else "archived", "open": is_open,
             "rank": int(rng.choice(3, p=(0.02, 0.2, 0.78))), "key": key,
             "words": seal(of.vault, key, words, about_case(number)) if ours else like["words"],
