@@ -7,6 +7,7 @@ against these.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -210,6 +211,27 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("POST", "/api/v1/rulings/{ruling}/decline"): DRAWS,
 }
 """Method and path template of every address there is. One that is missing here is refused to all."""
+
+
+def methods_of(path: str) -> list[str]:
+    """What may be asked of an address."""
+    return sorted(_ITSELF.get(path) or {method for form, methods in _FORMS for method in methods if form.fullmatch(path)})
+
+
+def is_another(method: str, path: str, template: str) -> bool:
+    """Is an address one of its own, although it fits a template? There is no case with the number `batch`."""
+    return path != template and path in _ITSELF and method not in _ITSELF[path]
+
+
+def _form(template: str) -> re.Pattern[str]:
+    """A feature's name may have slashes in it."""
+    parts = re.split(r"\{(\w+)\}", template)
+    return re.compile("".join((".+" if p == "feature" else "[^/]+") if n % 2 else re.escape(p) for n, p in enumerate(parts)))
+
+
+_ITSELF = {path: frozenset(m for m, template in ENDPOINTS if template == path) for _, path in ENDPOINTS}
+_FORMS = tuple((_form(template), methods) for template, methods in _ITSELF.items())
+
 
 def signs(who: Principal, side: str, superior: bool) -> bool:
     """May he sign a draft for a side? Planners enter what was signed on paper, a leader signs for his squad, a supervisor for all."""

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from api import problems, settings
+from api.description import Described
 from api.routers import (
     case_files,
     cases,
@@ -105,10 +106,9 @@ def create_app(
                 finally:
                     await to_thread.run_sync(runner.close)
 
-    app = FastAPI(
-        title="jieguan", version="1", description=ABOUT, lifespan=lifespan, openapi_url=None, docs_url=None,
-        redoc_url=None,
-        responses={422: {"description": "problem details", "content": {"application/problem+json": {}}}},
+    app = Described(
+        title="jieguan", version="1", description=ABOUT, lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None,
+        responses={422: {}},  # FastAPI would describe one of its own
     )  # fmt: skip
     app.state.serving = serving
     for router in ROUTERS:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import pictures, receiving, security, sheets, vault
+from api import access, pictures, receiving, security, sheets, vault
 from api.schemas import strict
 from api.store import cases, setup
 from api.usecases import (
@@ -155,6 +155,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     428: ("须先说明所见版本", "Say which version you saw"),
     429: ("尝试过多", "Too many tries"),
     500: ("程序出错", "Our fault"),
+    501: ("此处不提供", "Not offered here"),
     503: ("暂不可用", "Not now"),
     507: ("没有空间", "No room"),
 }
@@ -292,7 +293,10 @@ def field_told(error: Mapping[str, Any], lang: Lang) -> dict[str, str]:
 
 async def _http(request: Request, error: Any) -> Response:
     lang = language(request)
-    return problem(error.status_code, lang, error.headers, detail=HTTP.get(error.status_code, HTTP[400])[lang == "en"])
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # an address has a route for each of its methods, and the error knows of one
+        headers["Allow"] = ", ".join(access.methods_of(request.url.path))
+    return problem(error.status_code, lang, headers, detail=HTTP.get(error.status_code, HTTP[400])[lang == "en"])
 
 
 async def _unavailable(request: Request, error: Any) -> Response:

@@ -17,8 +17,9 @@ from urllib.parse import unquote
 
 from fastapi import Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
-from api.access import ANYBODY, ENDPOINTS, Access, Principal, SquadNeeded, role_named
+from api.access import ANYBODY, ENDPOINTS, Access, Principal, SquadNeeded, is_another, role_named
 from api.usecases import people
 from api.usecases.people import Entered, People
 from routing.case import SQUAD as SQUAD_ROLES
@@ -102,6 +103,8 @@ async def admit(request: Request, path: str) -> None:
     access = ENDPOINTS.get((request.method, path))
     if access is None:
         raise NoRule
+    if is_another(request.method, request.url.path, path):
+        raise HTTPException(405)
     principal = ANYBODY if access.open else await _known(request)
     if principal.role not in access.roles:
         raise _not_in(principal.role, access)

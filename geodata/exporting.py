@@ -368,15 +368,19 @@ def _styles(names: Sequence[str], said: Mapping[str, str]) -> Any:
     drawn = [name for name in names if style_of(name)]
     same = len(drawn)
     at = datetime.fromisoformat(said["exported_at"])
-    return pa.table(
+    texts: dict[str, Sequence[str | None]] = {
+        "f_table_catalog": [""] * same, "f_table_schema": [""] * same, "f_table_name": drawn, "f_geometry_column": [GEOMETRY] * same,
+        "styleName": drawn, "styleQML": [style_of(name) for name in drawn], "styleSLD": [""] * same,
+    }  # fmt: skip
+    more: dict[str, Sequence[str | None]] = {"description": ["jieguan 界管"] * same, "owner": [""] * same, "ui": [None] * same}
+    return pa.table(  # with types: a file of rules alone has no layer that is drawn
         {
-            "f_table_catalog": [""] * same, "f_table_schema": [""] * same, "f_table_name": drawn,
-            "f_geometry_column": [GEOMETRY] * same, "styleName": drawn, "styleQML": [style_of(name) for name in drawn],
-            "styleSLD": [""] * same, "useAsDefault": pa.array([True] * same, pa.bool_()), "description": ["jieguan 界管"] * same,
-            "owner": [""] * same, "ui": pa.array([None] * same, pa.string()),
+            **{name: pa.array(values, pa.string()) for name, values in texts.items()},
+            "useAsDefault": pa.array([True] * same, pa.bool_()),
+            **{name: pa.array(values, pa.string()) for name, values in more.items()},
             "update_time": pa.array([at] * same, pa.timestamp("ms", "UTC")),
         }
-    )  # fmt: skip
+    )
 
 
 def style_of(layer: str) -> str:

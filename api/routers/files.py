@@ -72,7 +72,10 @@ OnlyLayer = Annotated[LayerName | None, sent.Blank, Query(description="this laye
 A_FILE: dict[int | str, dict[str, Any]] = {
     200: {
         "description": f"the file; {NOTES} tells what the format could not hold",
-        "content": {media: {"schema": {"type": "string", "format": "binary"}} for _, media in SUFFIXES.values()},
+        "content": {
+            media: {"schema": {"type": "object"} if media.endswith("json") else {"type": "string", "format": "binary"}}
+            for _, media in SUFFIXES.values()
+        },
     }
 }
 

@@ -13,7 +13,7 @@ from api.access import signs
 from api.problems import status_of, told
 from api.routers.asked import IfMatch, In, Of, StrictRoute, checked, revision_of
 from api.routers.map_versions import Crs, Limit, Offset
-from api.routers.pages import collection_answer
+from api.routers.pages import Features, collection_answer
 from api.schemas import map_drafts as sent
 from api.security import NotHisSide, Who, Writer
 from api.usecases import map_defects
@@ -46,7 +46,7 @@ def draft(of: Of, draft: str, response: Response) -> dict[str, Any]:
     return tagged(use.draft(of, draft), response)
 
 
-@router.get("/drafts/{draft}/layers/{layer}", summary="The rows of a layer as drawn, as GeoJSON")
+@router.get("/drafts/{draft}/layers/{layer}", summary="The rows of a layer as drawn, as GeoJSON", response_class=Features)
 def rows(of: Of, draft: str, layer: str, crs: Crs = "lonlat", limit: Limit = 1000, offset: Offset = 0) -> Response:
     shelf, working = shelf_of_draft(of, draft, layer_named(layer))
     found = page(shelf, Asked(plain_frame(crs == "work", shelf.work_crs), limit, offset))

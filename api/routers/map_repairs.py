@@ -42,6 +42,10 @@ def terms_of(body: sent.NewRepair) -> Terms:
     return Terms(Widths(body.overlap_m, body.gap_m, body.snap_m), tuple(body.order), body.layer)
 
 
+class Picture(Response):
+    media_type = "image/png"
+
+
 @router.get("/drafts/{draft}/repairs", summary="What could be done about its findings, the ground before and after")
 def repairs(of: Of, draft: str, terms: On, lang: In, crs: Crs = "lonlat", limit: Limit = 50, offset: Offset = 0) -> dict[str, Any]:
     return use.repairs(of, draft, terms, lang, crs == "work", limit, offset)
@@ -52,10 +56,10 @@ def repair(of: Of, draft: str, finding: str, terms: On, lang: In, crs: Crs = "lo
     return use.repair(of, draft, finding, terms, lang, crs == "work")
 
 
-@router.get("/drafts/{draft}/repairs/{finding}/picture", summary="Before and after, side by side, as a PNG")
+@router.get("/drafts/{draft}/repairs/{finding}/picture", summary="Before and after, side by side, as a PNG", response_class=Picture)
 def picture(of: Of, draft: str, finding: str, terms: On, lang: In) -> Response:
     headers = {"Content-Language": lang, "Cache-Control": "no-store"}
-    return Response(use.picture(of, draft, finding, terms, lang), 200, headers, "image/png")
+    return Picture(use.picture(of, draft, finding, terms, lang), 200, headers)
 
 
 @router.post("/drafts/{draft}/repairs/{finding}", status_code=201, summary="Make one, as an edit")

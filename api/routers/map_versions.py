@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from api.routers.asked import Of, StrictRoute
-from api.routers.pages import collection_answer
+from api.routers.pages import Features, collection_answer
 from api.schemas.map_drafts import NewRollback
 from api.schemas.strict import Instant
 from api.security import Writer
@@ -50,7 +50,7 @@ def certificate(of: Of, version: str) -> dict[str, Any]:
     return use.certificate(of, version)
 
 
-@router.get("/versions/{version}/layers/{layer}", summary="The rows of a layer, as GeoJSON")
+@router.get("/versions/{version}/layers/{layer}", summary="The rows of a layer, as GeoJSON", response_class=Features)
 def rows(of: Of, version: str, layer: str, crs: Crs = "lonlat", limit: Limit = 1000, offset: Offset = 0) -> Response:
     shelf = shelf_in_force(of, layer_named(layer), version)
     found = page(shelf, Asked(plain_frame(crs == "work", shelf.work_crs), limit, offset))

@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from api.access import LOOKS_AT_DRAFTS
 from api.description import of_role
 from api.routers.asked import In, Of, StrictRoute, tag_of
-from api.routers.pages import GEOJSON, collection_answer
+from api.routers.pages import GEOJSON, Features, collection_answer
 from api.schemas.map_rows import TITLES, json_schema
 from api.schemas.strict import instant
 from api.security import Who
@@ -57,6 +57,14 @@ CONFORMS_WRITING = [
     f"http://www.opengis.net/spec/ogcapi-features-4/1.0/conf/{c}"
     for c in ("create-replace-delete", "update", "optimistic-locking-etags", "features")
 ]
+
+
+class Described(JSONResponse):
+    media_type = OPENAPI
+
+
+class SchemaTold(JSONResponse):
+    media_type = SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def conformance(at: At) -> dict[str, Any]:
 
 def description(request: Request, asker: Who) -> Response:
     """OpenAPI, of what the asker may ask."""
-    return JSONResponse(of_role(request.app, asker.role), media_type=OPENAPI)
+    return Described(of_role(request.app, asker.role))
 
 
 def collections(of: Of, at: At, lang: In) -> dict[str, Any]:
@@ -208,13 +216,13 @@ for _router in (of_map, of_draft):
     _router.add_api_route("", landing, summary="Landing page")
     _router.add_api_route("/", landing, include_in_schema=False)
     _router.add_api_route("/conformance", conformance, summary="What of the standard is kept")
-    _router.add_api_route("/api", description, summary="This description")
+    _router.add_api_route("/api", description, summary="This description", response_class=Described)
     _router.add_api_route("/collections", collections, summary="All layers")
     _router.add_api_route("/collections/{layer}", collection, summary="One layer")
-    _router.add_api_route("/collections/{layer}/schema", schema, summary="Its columns")
-    _router.add_api_route("/collections/{layer}/queryables", queryables, summary="What it may be asked by")
-    _router.add_api_route("/collections/{layer}/items", items, summary="Its features")
-    _router.add_api_route("/collections/{layer}/items/{feature:path}", item, summary="One feature")
+    _router.add_api_route("/collections/{layer}/schema", schema, summary="Its columns", response_class=SchemaTold)
+    _router.add_api_route("/collections/{layer}/queryables", queryables, summary="What it may be asked by", response_class=SchemaTold)
+    _router.add_api_route("/collections/{layer}/items", items, summary="Its features", response_class=Features)
+    _router.add_api_route("/collections/{layer}/items/{feature:path}", item, summary="One feature", response_class=Features)
 
 
 def _collection(shelf: Shelf, at: Root, lang: Lang) -> dict[str, Any]:
@@ -244,7 +252,7 @@ def _schema(at: Root, layer: LayerName, lang: Lang, kind: str) -> Response:
         "$id": f"{at.url}/collections/{layer.value}/{kind}",
         "title": TITLES[layer][lang == "en"],
     }
-    return JSONResponse({**head, **said}, media_type=SCHEMA)
+    return SchemaTold({**head, **said})
 
 
 def _crs_header(frame: Frame) -> dict[str, str]:

@@ -7,10 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Response
+from fastapi.responses import JSONResponse
 
 from api.usecases.map_features import Page
 
 GEOJSON = "application/geo+json"
+
+
+class Features(JSONResponse):
+    """GeoJSON, as a description says it."""
+
+    media_type = GEOJSON
 
 
 def collection_answer(found: Page, said: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from api.schemas.files import Blank
 from api.schemas.map_drafts import Revision
-from api.schemas.strict import Instant, Line, Number, Strict
+from api.schemas.strict import CONTROLS, SAID, Instant, Line, Number, Strict
 
-HistoryName = Annotated[Line, Field(pattern=r"^\w[^/\\]*$", max_length=100, examples=["2016-2025"])]
+NAMES = rf"^\w[^/\\{CONTROLS}]*$"
+HistoryName = Annotated[Line, Field(pattern=NAMES, max_length=100, examples=["2016-2025"], json_schema_extra={"pattern": NAMES})]
 Column = Annotated[Line | None, Blank]
 
 
@@ -34,7 +35,7 @@ class NewPractice(Strict):
 class NewAgreement(Strict):
     """`document`: by which the proposal becomes an agreement."""
 
-    document: Annotated[Line, Field(min_length=1, pattern=r"\S", examples=["惠城管〔2026〕3号"])]
+    document: Annotated[Line, Field(min_length=1, pattern=r"\S", json_schema_extra={"pattern": SAID}, examples=["惠城管〔2026〕3号"])]
     seen: Revision | None = None
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue
+from pydantic import BeforeValidator, Field, JsonValue, WithJsonSchema
 
-from api.schemas.strict import Code, Instant, Line, Number, Strict, Text, Truth, Whole
-from geodata.categories import FORM
+from api.schemas.strict import CONTROLS, PLAIN, Code, Instant, Line, Number, Strict, Text, Truth, Whole
 from geodata.layer import BorderStatus, LayerName, LineRule
 from routing.model import AgreementRule, Cycle, SquadKind
 
@@ -18,7 +17,9 @@ def _listed(value: Any) -> Any:
     return [part for part in value.split("|") if part] if isinstance(value, str) else value
 
 
-CategoryCode = Annotated[str, Field(pattern=f"^{FORM.pattern}$", max_length=100, examples=["GB30428:0501"])]
+CategoryCode = Annotated[
+    str, Field(pattern=rf"^[A-Za-z][A-Za-z0-9_.-]*:[^\s\u0085|:{CONTROLS}]+$", max_length=100, examples=["GB30428:0501"])
+]
 Codes = Annotated[tuple[Code, ...], BeforeValidator(_listed), Field(max_length=500)]
 Pair = Annotated[list[Code], BeforeValidator(_listed), Field(min_length=2, max_length=2)]
 Categories = Annotated[tuple[CategoryCode, ...], BeforeValidator(_listed), Field(max_length=500)]
@@ -203,15 +204,36 @@ def _plain_type(column: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str
     return {"title": column.get("title", ""), **kept}
 
 
+CELL = [{"type": "string", "pattern": PLAIN}, {"type": "number"}]
+Columned = Annotated[
+    dict[str, Any],
+    WithJsonSchema({
+        "type": "object", "description": "columns of the layer, as its schema has them", "propertyNames": {"pattern": PLAIN},
+        "additionalProperties": {"anyOf": [*CELL, {"type": ["boolean", "null"]}, {"type": "array", "items": {"anyOf": CELL}}]},
+    }),
+]  # fmt: skip
+
+
+class Link(Strict):
+    """As we send them (OGC API - Common); nothing is done with those that come back."""
+
+    href: Text
+    rel: Line | None = None
+    type: Line | None = None
+    title: Line | None = None
+    hreflang: Line | None = None
+    length: Whole | None = None
+
+
 class Feature(Strict):
     """A feature as it is sent: what we send ourselves is taken back, and of it `id`, `bbox` and `links` say nothing new."""
 
     type: Literal["Feature"]
     id: Line | Whole | None = None
     geometry: Geometry | None = None
-    properties: dict[str, Any] | None = None
+    properties: Columned | None = None
     bbox: list[Number] | None = None
-    links: list[Any] | None = None
+    links: list[Link] | None = None
 
 
 class FeaturePatch(Strict):
@@ -220,4 +242,4 @@ class FeaturePatch(Strict):
     type: Literal["Feature"] = "Feature"
     id: Line | Whole | None = None
     geometry: Geometry | None = None
-    properties: dict[str, Any] | None = None
+    properties: Columned | None = None

@@ -14,9 +14,15 @@ from geodata.times import BadInstant
 from routing.errors import JieguanError
 from routing.model import NaiveInstant
 
-HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff]")
+CONTROLS = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f\u202a-\u202e\u2066-\u2069\ufeff"
 """Control characters, and those that show text in another order than it has."""
+HIDDEN = re.compile(f"[{CONTROLS}]")
+PLAIN = f"^[^{CONTROLS}]*$"
+"""Texts that have none of them, as a description says it."""
+SAID = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
+"""... and say something."""
 ESCAPES = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+EXACT = 2**53
 
 
 class HiddenCharacters(JieguanError):
@@ -89,10 +95,11 @@ def _not_finite(_: str) -> NoReturn:
 
 
 def _finite(text: str) -> float:
+    """JSON has one kind of number: 3.0 is a whole one."""
     value = float(text)
     if not math.isfinite(value):
         raise NotFinite
-    return value
+    return int(value) if value.is_integer() and abs(value) < EXACT else value
 
 
 def _whole(text: str) -> int:
@@ -148,12 +155,13 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+SHOWN = {"pattern": PLAIN}
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True)]
 Truth = Annotated[bool, Field(strict=True)]
-Line = Annotated[str, BeforeValidator(_plain), Field(max_length=500)]
-Text = Annotated[str, BeforeValidator(_plain), Field(max_length=10_000)]
-Code = Annotated[str, BeforeValidator(_plain), Field(min_length=1, max_length=200)]
+Line = Annotated[str, BeforeValidator(_plain), Field(max_length=500, json_schema_extra=SHOWN)]
+Text = Annotated[str, BeforeValidator(_plain), Field(max_length=10_000, json_schema_extra=SHOWN)]
+Code = Annotated[str, BeforeValidator(_plain), Field(min_length=1, max_length=200, json_schema_extra=SHOWN)]
 Instant = Annotated[
     datetime,
     BeforeValidator(_instant),

@@ -171,7 +171,7 @@ BAD: dict[str, tuple[dict[str, str], bytes, int, str]] = {
     "a layer that is none": ({"name": "a.geojson", "layer": "roads"}, GOOD, 422, "InvalidRequest"),
     "nobody knows which layer": ({"name": "a.geojson"}, GOOD, 422, "WhichLayer"),
     "nothing": ({"name": "a.geojson"}, b"", 422, "NoFile"),
-    "a name of control characters": ({"name": "a\u202e.gpkg"}, GOOD, 422, "InvalidRequest"),
+    "a name of control characters": ({"name": "a\u202e.gpkg"}, GOOD, 422, "HiddenInAddress"),
     "no name": ({}, GOOD, 422, "UnknownFormat"),
     "a parameter nobody knows": ({"name": "a.geojson", "force": "true"}, GOOD, 422, "UnknownParameter"),
     "perhaps": ({"name": "a.geojson", "layer": "township", "apply": "perhaps"}, GOOD, 422, "InvalidRequest"),
