@@ -33,6 +33,8 @@ from tests.api.live import live, published
 from tests.api.staff import Office, Staff
 from tests.db.conftest import NewUrl
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 SQUADS = ("su00", "su01", "su02")
 REVIEW = datetime(2030, 1, 1, tzinfo=UTC)
 PLACES = {"su00": (500, 500), "su01": (1_500, 500), "su02": (2_500, 500)}

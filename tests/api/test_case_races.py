@@ -19,6 +19,8 @@ from tests.api.staff import Office, Staff, complaint
 from tests.api.test_case_lives import audited
 from tests.db.conftest import NewUrl
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 WORKERS = ("--workers", "2", "--development")
 
 

@@ -20,6 +20,8 @@ from routing.case import Role
 from tests.api.live import Person
 from tests.api.staff import Office
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 BIG = 10**30
 JSON = {"Content-Type": "application/json"}
 LEAVES = [

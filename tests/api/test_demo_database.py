@@ -32,6 +32,8 @@ from routing.case import Action, Role, State
 from tests.api.live import live
 from tests.db.conftest import NewUrl
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 CASES, SEED = 60, 7
 

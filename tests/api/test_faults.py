@@ -41,6 +41,8 @@ from tests.api.staff import CATEGORY, complaint
 from tests.api.test_case_races import WORKERS
 from tests.db.conftest import NewUrl
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 # ---- G2: replies that do not arrive ------------------------------------------------------------------------------------
 
 

@@ -38,10 +38,12 @@ from api.usecases.office import about_case, about_event, unseal
 from geodata.compile import silent
 from tests.db.conftest import NewUrl
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 WINDOW = 8
 """Bytes that are looked up at once; nothing planted is shorter in any form."""
-SIZES = [pytest.param(60, id="60"), pytest.param(1_000, id="1000", marks=pytest.mark.slow)]
+SIZES = [pytest.param(60, id="60"), pytest.param(1_000, id="1000", marks=pytest.mark.full)]
 
 
 # ---- what is planted, and how it is found ------------------------------------------------------------------------------

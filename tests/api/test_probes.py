@@ -32,6 +32,8 @@ from tests.api.test_case_crash import own_server
 from tests.api.test_case_races import at_once
 from tests.db.conftest import WORK_CRS, NewUrl
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 PHONE, NAME = "1391234" "0000", "欧阳" "不可见"
 JSON = {"Content-Type": "application/json"}
 

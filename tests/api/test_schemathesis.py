@@ -22,6 +22,8 @@ from api.usecases.people import People
 from routing.case import Role
 from tests.api.live import fresh, live
 
+pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
+
 AS = (
     Role.SUPERVISOR, Role.DISPATCHER, Role.PLANNER, Role.ADMINISTRATOR, Role.OPERATOR, Role.LEADER, Role.MEMBER, Role.MACHINE, Role.PUBLIC,
 )  # fmt: skip
