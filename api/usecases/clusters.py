@@ -23,7 +23,7 @@ from api.store.tables import CaseFile, Cluster, Event, Part
 from api.usecases import lifecycle
 from api.usecases.lifecycle import Wanted
 from api.usecases.neighbours import shape_of
-from api.usecases.office import Office, about_event, may_do, relation, unseal, visible
+from api.usecases.office import Office, about_event, may_do, relation, shown_to, unseal, visible
 from api.usecases.queues import OF_SQUADS
 from api.usecases.replays import Answer, Asked, once
 from api.words_cases import state_words
@@ -196,9 +196,10 @@ def found(of: Office, who: Principal, closed: bool | None, limit: int, before: i
         query = query.where(Cluster.closed_at.is_not(None) if closed else Cluster.closed_at.is_(None))
     if before is not None:
         query = query.where(Cluster.id < before)
+    seen = sa.select(CaseFile.id).where(CaseFile.cluster_id == Cluster.id, *shown_to(who))
     if who.role in OF_SQUADS:
-        of_squad = sa.select(CaseFile.id).join(Part, Part.case_id == CaseFile.id)
-        query = query.where(of_squad.where(CaseFile.cluster_id == Cluster.id, Part.squad == who.squad).exists())
+        seen = seen.join(Part, Part.case_id == CaseFile.id).where(Part.squad == who.squad)
+    query = query.where(seen.exists())
     with of.db.reading() as session:
         rows = list(session.scalars(query))
         shown = [(made, _visible_rows(session, made.id, who)) for made in rows[:limit]]

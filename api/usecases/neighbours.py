@@ -22,13 +22,12 @@ from api.access import Principal, sees
 from api.store import cases
 from api.store.tables import CaseFile, Part
 from api.usecases.intake import category_at
-from api.usecases.office import Office, brief, relation
+from api.usecases.office import Office, brief, relation, shown_to
 from api.usecases.placing import Where, decided
 from api.usecases.queues import OF_SQUADS
 from api.words import direction
 from geodata.crs import System, geometries_from_work, geometries_to_work, parse_crs, parse_datum
 from geodata.db.shape import from_column, meets
-from routing.case import Role
 from routing.errors import Lang
 from routing.explain import compass
 
@@ -97,11 +96,10 @@ def query(who: Principal, typed: Typed, shape: BaseGeometry, work: str, at: date
         CaseFile.category.startswith(kind, autoescape=True) if kind != typed.category else CaseFile.category == kind,
         sa.or_(CaseFile.open, CaseFile.changed_at >= now - LATELY),
         CaseFile.occurred_at.between(at - typed.window, at + typed.window),
+        *shown_to(who),
     ]
     if who.role in OF_SQUADS:
         conditions.append(sa.exists().where(Part.case_id == CaseFile.id, Part.squad == who.squad))
-    if who.role is Role.MACHINE:
-        conditions.append(CaseFile.created_by == who.account)
     return sa.select(CaseFile).where(*conditions).order_by(away, CaseFile.id).limit(CANDIDATES)
 
 

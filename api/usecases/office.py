@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.access import Principal, Row, sees
+from api.access import CALLS, Principal, Row, sees
 from api.store import cases
 from api.store.record import Book
 from api.store.tables import CaseFile
@@ -63,6 +64,17 @@ def relation(row: CaseFile, who: Principal, part: str | None) -> Row:
         part=part, created=row.created_by == who.account, against=row.against is not None and row.against == who.squad,
         to_supervision=row.to_supervision, confidential=row.confidential,
     )  # fmt: skip
+
+
+def shown_to(who: Principal) -> list[Any]:
+    """What `sees` says of a case, as conditions; of a squad's people, beside its part in it.
+
+    Left to the rows of a page, what is hidden would show: in pages that come short, and in the mark of the next.
+    """
+    hidden = [] if who.squad is None else [sa.or_(CaseFile.against.is_(None), CaseFile.against != who.squad)]
+    if who.role in CALLS:
+        return [*hidden, sa.or_(~CaseFile.to_supervision, CaseFile.created_by == who.account)]
+    return [*hidden, CaseFile.created_by == who.account] if who.role is Role.MACHINE else hidden
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------

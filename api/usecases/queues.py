@@ -13,10 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.access import CALLS, Principal, sees
+from api.access import Principal, sees
 from api.store import cases
 from api.store.tables import CaseFile, Event, Part
-from api.usecases.office import LOOKS, Office, about_event, brief, relation, unseal, visible, whole
+from api.usecases.office import LOOKS, Office, about_event, brief, relation, shown_to, unseal, visible, whole
 from api.words_cases import ACTIONS, action_words
 from geodata.db.both import instant_text
 from routing.case import Role
@@ -115,17 +115,6 @@ def page_of_all(session: Session, who: Principal, filters: Filters, limit: int, 
     order = (CaseFile.rank, CaseFile.received_at, CaseFile.id)
     query = _ordered(sa.select(CaseFile), CaseFile.open, order, shown_to(who), filters, begin)
     return list(session.scalars(query.limit(limit)))
-
-
-def shown_to(who: Principal) -> list[Any]:
-    """What `sees` says of a case, as conditions; of a squad's people, beside its part in it.
-
-    Left to the rows of a page, what is hidden would show: in pages that come short, and in the mark of the next.
-    """
-    hidden = [] if who.squad is None else [sa.or_(CaseFile.against.is_(None), CaseFile.against != who.squad)]
-    if who.role in CALLS:
-        return [*hidden, sa.or_(~CaseFile.to_supervision, CaseFile.created_by == who.account)]
-    return [*hidden, CaseFile.created_by == who.account] if who.role is Role.MACHINE else hidden
 
 
 def _ordered(

@@ -20,7 +20,7 @@ from api.store.tables import CaseFile, Ruling
 from api.usecases.map_places import areas_of, grid_of, plain_frame
 from api.usecases.map_rows import COLUMNS, OWN, row_told
 from api.usecases.neighbours import shape_of
-from api.usecases.office import Office, about_event, relation, seal
+from api.usecases.office import Office, about_event, relation, seal, shown_to
 from api.vault import KeyDestroyed
 from geodata.drafts import Also, Desk
 from geodata.edits import CodeTaken, PutRow, row_said
@@ -75,6 +75,7 @@ class Standing:
 def found(of: Office, who: Principal, standing: str | None, limit: int, after: int | None) -> dict[str, Any]:
     """Rulings in their order. `after`: the id where the page before ended."""
     query = sa.select(Ruling, CaseFile).join(CaseFile, CaseFile.id == Ruling.case_id).order_by(Ruling.id).limit(limit + 1)
+    query = query.where(*([~CaseFile.to_supervision] if who.role is Role.PLANNER else shown_to(who)))
     if standing is not None:
         query = query.where(Ruling.standing == standing)
     if after is not None:

@@ -16,7 +16,7 @@ from api.store.tables import WHOLE, Category, Event
 from api.usecases.erasure import erase
 from geodata.db.copying import check
 from routing.case import Actor, Role
-from tests.api.live import in_degrees, place
+from tests.api.live import Person, in_degrees, place, square
 from tests.api.staff import CATEGORY, Clock, Office, Staff, complaint
 
 
@@ -125,6 +125,51 @@ def test_words_come_back_as_they_were_written(service: Office, words: str) -> No
     number = service.operator.take(500, 500, description=words, address=words[:500], contact={"name": words[:100]})["number"]
     case = service.operator.case(number)
     assert (case["description"], case["address"]) == (words, words[:500])
+
+
+SLY = ("'; DROP TABLE case_file; --", "<script>alert(1)</script>", "\" OR \"1\"=\"1", "=HYPERLINK(1)", "%s{0}\\", "${jndi:ldap://x}")
+
+
+def test_sql_and_script_in_every_text_are_words(service: Office, url: str) -> None:
+    """Of a complaint and of an order: stored, told as JSON that no browser takes for a page, and nothing else happens."""
+    for sly in SLY:
+        contact = {"name": sly, "phone": sly[:40], "address": sly, "email": sly}
+        took = service.operator.take(1_500, 500, description=sly, address=sly, contact=contact)
+        number = took["number"]
+        for staff, action in ((service.operator, "accept"), (service.dispatcher, "register"), (service.dispatcher, "dispatch")):
+            staff.act(number, action)
+        leader = service.leader("su01")
+        for _ in range(2):
+            leader.act(number, "request_return", reason=sly, evidence=[sly, sly])
+            if leader.case(number)["state"] == "return_requested":
+                service.dispatcher.act(number, "reject_return", reason=sly)
+        service.dispatcher.act(number, "designate", squad="su02", reason=sly, document=sly)
+        for unknown in ({"squad": sly}, {"squads": [sly]}):
+            told = service.dispatcher.act(number, "transfer", status=422, reason=sly, **unknown)
+            assert told["type"] == "urn:jieguan:problem:UnknownSquad"
+        case = service.dispatcher.http.get(f"/api/v1/cases/{number}")
+        assert (case.json()["description"], case.json()["address"]) == (sly, sly)
+        assert (case.headers["content-type"], case.headers["x-content-type-options"]) == ("application/json", "nosniff")
+        story = service.supervisor.get(f"/api/v1/cases/{number}/events")["events"]
+        assert {e["words"]["reason"] for e in story if e["words"]} == {sly}
+        shown = service.operator.post(f"/api/v1/cases/{number}/reporter/reveal", {"reason": sly})
+        assert sly in str(shown.values()) or shown["reporter"]["name"] == sly
+    assert len(service.dispatcher.get("/api/v1/cases")["items"]) == len(SLY)
+    assert check(url, WHOLE) == ()
+
+
+def test_a_place_that_is_somebody_elses_is_kept_and_referred(service: Office) -> None:
+    """Railway ground: nobody is sent away, the duty squad holds the case, and the answer says whose it is to deal with."""
+    planner = Person(service.base)
+    draft = planner.begin()
+    rail = {"kind": "put_row", "layer": "not_served", "properties": {"code": "rail", "authority": "铁路"}, "geometry": square(1_450, 450)}
+    planner.post(f"/api/v1/drafts/{draft}/edits", {"edit": rail})
+    Person(service.base, "李四").post(f"/api/v1/drafts/{draft}/signatures", {"side": "all", "role": "superior", "document": "3 号"})
+    planner.post(f"/api/v1/drafts/{draft}/publish", {"reason": "铁路用地"})
+    took = service.operator.take(1_500, 500)
+    assert (took["squad"], took["holder"], took["decision"]["step"]) == ("su00", "su00", "not_served")
+    assert service.operator.take(1_500, 900)["squad"] == "su01"
+    assert service.operator.case(took["number"])["state"] == "received"
 
 
 def test_a_category_retired_yesterday_serves_what_happened_before(service: Office, url: str, clock: Clock) -> None:

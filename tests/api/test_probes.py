@@ -673,3 +673,44 @@ def test_p17_every_filter_of_every_list_keeps_to_what_one_sees(service: Office) 
             mark = {"after": told["next"]}
         assert set(page) == seen
     assert mine in listed["接线员"] - listed["另一接线员"]
+
+
+def test_p17_a_number_in_a_body_a_query_or_a_link_opens_nothing(service: Office, url: str) -> None:
+    """Clusters made of it, suggestions beside it, rulings about it, the number as a filter or a mark."""
+    own, hidden = service.operator.take(900, 500)["number"], service.operator.take(1_100, 500, category="JIEGUAN:conduct")["number"]
+    service.operator.take(1_100, 500, against="su01", category="JIEGUAN:conduct")
+    clerk, none = Staff(service.base, "另一接线员", "operator"), "20200101-000001"
+    leaders = [service.leader(f"su0{k}") for k in range(3)]
+    before = counts(url)
+    told = [clerk.http.post("/api/v1/clusters", json={"numbers": [own, number]}) for number in (hidden, none)]
+    assert [(a.status_code, a.text.replace(hidden, none)) for a in told] == [(404, told[1].text)] * 2
+    typed = {"category": "JIEGUAN:conduct", "where": place(1_100, 500), "radius_m": 200}
+    for staff in (clerk, *leaders):
+        seen = staff.post("/api/v1/cases/suggestions", typed)
+        shown = {c["number"] for side in ("here", "across") for c in seen[side]}
+        assert shown == {c["number"] for c in staff.get("/api/v1/cases", category="JIEGUAN:conduct")["items"]}, staff.name
+    assert {c["number"] for c in leaders[1].get("/api/v1/cases", category="JIEGUAN:conduct")["items"]} == {hidden}
+    for query in (f"related={hidden}", f"number={hidden}", f"q={hidden}", "sort=phone", f"cluster={hidden}"):
+        problem(clerk.http.get(f"/api/v1/cases?{query}"), 422, "UnknownParameter")
+    assert counts(url) == before
+
+
+def test_p17_lists_of_clusters_and_rulings_come_without_holes(service: Office) -> None:
+    """Of what supervision handles nothing is told to those who do not see it: no item, no short page, no mark."""
+    for k in range(2):
+        number = service.operator.take(1_500, 500 + k, category="JIEGUAN:conduct")["number"]
+        for action in ("accept", "register", "dispatch"):
+            service.supervisor.act(number, action)
+        service.supervisor.act(number, "refer", reason="争议")
+        service.supervisor.act(number, "designate", squad="su02", reason="确权", document="7 号")
+    numbers = [service.operator.take(x, 500, category="JIEGUAN:conduct")["number"] for x in (900, 1_100)]
+    made = service.operator.http.post("/api/v1/clusters", json={"numbers": numbers})
+    assert made.status_code == 201, made.text
+    clerk, planner = Staff(service.base, "另一接线员", "operator"), Person(service.base)
+    for told in (
+        planner.get("/api/v1/rulings", limit=1), service.dispatcher.get("/api/v1/rulings", limit=1), clerk.get("/api/v1/clusters", limit=1)
+    ):  # fmt: skip
+        assert told == {"items": [], "next": None}
+    assert len(service.supervisor.get("/api/v1/rulings")["items"]) == 2
+    assert len(service.operator.get("/api/v1/clusters")["items"]) == 1
+    assert clerk.get(made.headers["location"], 404)["type"] == "urn:jieguan:problem:UnknownCluster"
