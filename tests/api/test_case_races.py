@@ -36,8 +36,15 @@ def at_once(jobs: list[Callable[[], httpx.Response]]) -> list[httpx.Response]:
         return list(pool.map(begin, jobs))
 
 
+def patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """As a client does that is told to come again: who waits for his turn too long gets 503, and nothing was done."""
+    while (answer := ask()).status_code == 503:
+        assert answer.headers["retry-after"]
+    return answer
+
+
 def ordering(staff: Staff, number: str, **body: Any) -> Callable[[], httpx.Response]:
-    return lambda: staff.http.post(f"/api/v1/cases/{number}/actions", json=body)
+    return lambda: patiently(lambda: staff.http.post(f"/api/v1/cases/{number}/actions", json=body))
 
 
 def one_wins(office: Office, url: str, n: int) -> None:
@@ -128,7 +135,7 @@ def same_request(url: str, base: str, times: int, clients: int) -> None:
     body, numbers = complaint(place(500, 500)), set()
 
     def send(_: int) -> httpx.Response:
-        return staff.http.post("/api/v1/cases", json=body, headers={"Idempotency-Key": "once"})
+        return patiently(lambda: staff.http.post("/api/v1/cases", json=body, headers={"Idempotency-Key": "once"}))
 
     with ThreadPoolExecutor(clients) as pool:
         for answer in pool.map(send, range(times)):
