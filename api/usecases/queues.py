@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from api.access import Principal, sees
 from api.store import cases
 from api.store.tables import CaseFile, Event, Part
+from api.usecases.erasure import ERASED
 from api.usecases.office import LOOKS, Office, about_event, brief, relation, shown_to, unseal, visible, whole
 from api.words_cases import ACTIONS, action_words
 from geodata.db.both import instant_text
@@ -171,7 +172,7 @@ def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]
 
 
 def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str, Any]:
-    said = event.words if event.kind == "moved" else None  # why it was erased is for supervision
+    said = None if event.kind == ERASED else event.words  # why it was erased is for supervision
     words = unseal(of.vault, event.body.get("key") or row.key, said, about_event(row.number))
     action = event.body.get("action")
     return {
