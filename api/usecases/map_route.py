@@ -132,7 +132,10 @@ def plain_reasons(decision: Decision) -> list[dict[str, Any]]:
 
 def reasons_told(reasons: Sequence[Mapping[str, Any]], lang: Lang) -> list[dict[str, Any]]:
     """Reasons with their steps named in a language."""
-    return [{"step_name": step_words(Step(r["step"]), lang)[0], **r} for r in reasons]
+    return [
+        {"step": r["step"], "step_name": step_words(Step(r["step"]), lang)[0], "found": list(r["found"]), "chosen": r["chosen"]}
+        for r in reasons
+    ]
 
 
 def is_quick(of: MapStore, asking: Asking) -> bool:
