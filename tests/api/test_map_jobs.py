@@ -302,7 +302,7 @@ AT_ONCE: dict[str, tuple[dict[str, Any], bytes, int, str]] = {
     "no name": ({}, header("lon", "lat"), 422, "InvalidRequest"),
     "a path for a name": ({"name": "../a"}, header("lon", "lat"), 422, "InvalidRequest"),
     "a name that is a place": ({"name": ".."}, header("lon", "lat"), 422, "InvalidRequest"),
-    "a hidden name": ({"name": "a\u202eb"}, header("lon", "lat"), 422, "InvalidRequest"),
+    "a hidden name": ({"name": "a\u202eb"}, header("lon", "lat"), 422, "HiddenInAddress"),
     "a GeoPackage": ({"name": "a"}, b"SQLite format 3\0" + b"\0" * 100, 422, "NotCases"),
     "a zip": ({"name": "a"}, b"PK\x03\x04" + b"\0" * 100, 422, "NotCases"),
     "a driver file": ({"name": "a"}, b"<OGRVRTDataSource/>", 422, "NotCases"),
