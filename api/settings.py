@@ -47,7 +47,8 @@ class Serving:
     body_seconds: float = 15.0
     """A body that is not all here by then is not waited for."""
     wait_seconds: float = 2.0
-    """For what others hold in the database: a lock, the turn to write. Who is not served by then is told to come again."""
+    """For what others hold in the database: a lock, the turn to write; and for a server that says nothing. Who is not served by then
+    is told to come again."""
     upload_bytes: int = FENCE.upload
     """A layer that is uploaded into a draft; other bodies are never that large."""
     history_bytes: int = 256 * 2**20
