@@ -17,12 +17,13 @@ import shapely
 from numpy.typing import NDArray
 
 from geodata.nearest import split
+from geodata.stretches import Drawn, along, drawn, pinned
 from geodata.strips import border_strip
 from routing.errors import JieguanError
 from routing.ground.faces import OUTSIDE, Arrangement, Label, Subdivision, arrange, claims_of, dissolve
 from routing.ground.noding import MM, Ints, Linework, linework
-from routing.jurisdiction import Interval, JurisdictionMap, Plate, Settings, groups_of, intervals_of
-from routing.model import Agreement, Claim, ClaimId, Nearest, SquadCode, Territory
+from routing.jurisdiction import Borders, Interval, JurisdictionMap, Plate, Settings, entered, groups_of, intervals_of
+from routing.model import Agreement, Claim, ClaimId, Nearest, SquadCode, Stretch, Territory
 from routing.situation import Roster
 
 Owner = tuple[int, SquadCode]
@@ -48,7 +49,7 @@ class TwoClaimsOneId(JieguanError):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A claim and a piece of its ground: polygons in metres of the work CRS, None where it has none."""
+    """A claim and a piece of its ground: polygons in metres of the work CRS, None where it has none; the line of a stretch."""
 
     claim: Claim
     geometry: Any = None
@@ -64,7 +65,7 @@ def compile_map(
     """The compiled map; the same bytes whatever the order of `grounds`, of rings and of their vertices.
 
     `extent` (metres): the declared ground of the bureau; by default every territory of any time, holes filled.
-    Raises NoTerritory, TwoClaimsOneId, NoSuchSquad.
+    Raises NoTerritory, TwoClaimsOneId, NoSuchSquad, StretchOffBorder, StretchNotDrawn, NoWidth.
     """
     claims, pieces = _by_claim(grounds)
     if not any(isinstance(c, Territory) and pieces[i] for i, c in enumerate(claims)):
@@ -133,8 +134,10 @@ def _plate(
     in_extent = len(claims)
     territories = [i for i in sorted(held) if isinstance(claims[i], Territory)]
     order = sorted({(g.priority, g.squad) for g in (claims[i] for i in territories) if isinstance(g, Territory)})
-    zones = _strips(claims, pieces, held, territories, zone_m)
-    lines = _lines(pieces, sorted(held), [*zones, (in_extent, extent)])
+    stretches = drawn(claims, pieces, held)
+    zones = _strips(claims, pieces, held, territories, zone_m, stretches)
+    grounds = [i for i in sorted(held) if not isinstance(claims[i], Stretch)]
+    lines = pinned(_lines(pieces, grounds, [*zones, (in_extent, extent)]), stretches)
     full, owner = split(lines, lambda faces: _ranks(claims, faces.labels, order), in_extent)
     for r in np.unique(owner[owner >= 0]).tolist():
         nearest.setdefault(order[r], len(claims) + len(nearest))
@@ -149,7 +152,20 @@ def _plate(
     inside = tuple(_INSIDE in label for label in distinct)
     ring, ring_at = _extent_rings(full, number[:-1], inside, faces)
     labels = tuple(tuple(i for i in label if i != _INSIDE) for label in distinct)
-    return Plate(faces, labels, inside, int(number[-1]), ring, ring_at)
+    outside = int(number[-1])
+    return Plate(faces, labels, inside, outside, ring, ring_at, _borders(claims, labels, faces, outside, stretches))
+
+
+def _borders(
+    claims: Sequence[Claim], labels: tuple[Label, ...], faces: Subdivision, outside: int, stretches: Sequence[Drawn]
+) -> Borders | None:
+    """The edges in stretches with widths of their own; None where there are no stretches."""
+    if not stretches:
+        return None
+    of = np.append(faces.label, outside)
+    ends = faces.xy[faces.edge].reshape(-1, 4)
+    stretch = along(stretches, claims, labels, ends, of[faces.side[:, 0]], of[faces.side[:, 1]])
+    return Borders(stretch, entered(claims, labels, faces, outside))
 
 
 _INSIDE = 1 << 62
@@ -178,23 +194,35 @@ def _ranks(claims: Sequence[Claim], labels: tuple[Label, ...], order: list[Owner
 
 
 def _strips(
-    claims: Sequence[Claim], pieces: list[list[Any]], held: frozenset[int], territories: Sequence[int], zone_m: float
+    claims: Sequence[Claim],
+    pieces: list[list[Any]],
+    held: frozenset[int],
+    territories: Sequence[int],
+    zone_m: float,
+    stretches: Sequence[Drawn],
 ) -> list[tuple[int, Any]]:
     """The border zones of agreements that have no ground of their own."""
     wanted = [(i, c) for i in sorted(held) if isinstance(c := claims[i], Agreement) and not pieces[i]]
-    if not wanted or zone_m <= 0:
+    if not wanted or (zone_m <= 0 and not stretches):
         return []
-    base = arrange(_lines(pieces, territories))
+    base = arrange(pinned(_lines(pieces, territories), stretches))
+    width = np.full(len(base.edge), zone_m)
+    if stretches:
+        distinct, number = claims_of([*base.labels, ()])
+        in_stretch = along(stretches, claims, distinct, base.xy[base.edge].reshape(-1, 4), *number[base.side].T)
+        for i, claim in ((i, claims[i]) for i in np.unique(in_stretch[in_stretch >= 0]).tolist()):
+            if isinstance(claim, Stretch) and claim.zone_m is not None:
+                width[in_stretch == i] = claim.zone_m
     squads = [{g.squad for g in (claims[i] for i in label if i < len(claims)) if isinstance(g, Territory)} for label in base.labels]
     squads.append(set())
 
-    def border(squad: SquadCode) -> NDArray[np.object_]:
+    def border(squad: SquadCode) -> tuple[NDArray[np.object_], NDArray[np.float64]]:
         has = np.array([squad in s for s in squads])
-        edge = base.edge[has[base.side[:, 0]] != has[base.side[:, 1]]]
-        lines: NDArray[np.object_] = shapely.linestrings(base.xy[edge] / MM)
-        return lines
+        kept = (has[base.side[:, 0]] != has[base.side[:, 1]]) & (width > 0)
+        lines: NDArray[np.object_] = shapely.linestrings(base.xy[base.edge[kept]] / MM)
+        return lines, width[kept]
 
-    strips = ((i, border_strip(border(c.parties[0]), border(c.parties[1]), zone_m)) for i, c in wanted)
+    strips = ((i, border_strip(*border(c.parties[0]), *border(c.parties[1]))) for i, c in wanted)
     return [(i, strip) for i, strip in strips if not strip.is_empty]
 
 

@@ -16,27 +16,32 @@ ARC_M = 0.0003
 """How far an arc may lie from its polyline: below the millimetre grid."""
 
 
-def border_strip(one: NDArray[np.object_], other: NDArray[np.object_], width_m: float) -> Any:
-    """Places within `width_m` of both borders. Borders are arrays of two-point lines in metres; so is the result's unit.
+Lines = NDArray[np.object_]
+Widths = NDArray[np.float64]
 
-    A place on A's ground within the width of B's border is within it of A's own border too, since the way there leaves A.
+
+def border_strip(one: Lines, one_m: Widths, other: Lines, other_m: Widths) -> Any:
+    """Places that some line of either border is no farther from than that line's width. Borders are arrays of two-point lines in
+    metres, each with its width; so is the result's unit.
+
+    Where all are of one width, a place on A's ground within it of B's border is within it of A's own, too: the way there leaves A.
     """
-    near_one = _near(one, other, 2 * width_m)
-    near_other = _near(other, one, 2 * width_m)
+    reach = float(one_m.max(initial=0.0) + other_m.max(initial=0.0))
+    near_one, near_other = _near(one, other, reach), _near(other, one, reach)
     if not len(near_one) or not len(near_other):
         return shapely.Polygon()
-    parts = shapely.get_parts(shapely.intersection(_band(near_one, width_m), _band(near_other, width_m)))
+    bands = _band(one[near_one], one_m[near_one]), _band(other[near_other], other_m[near_other])
+    parts = shapely.get_parts(shapely.intersection(*bands))
     return shapely.MultiPolygon(parts[shapely.area(parts) > 0].tolist())  # borders just two widths apart: bands that touch
 
 
-def _near(lines: NDArray[np.object_], others: NDArray[np.object_], distance: float) -> NDArray[np.object_]:
-    found = shapely.STRtree(lines).query(others, predicate="dwithin", distance=distance)[1]
-    near: NDArray[np.object_] = lines[np.unique(found)]
-    return near
+def _near(lines: Lines, others: Lines, distance: float) -> NDArray[np.intp]:
+    return np.unique(shapely.STRtree(lines).query(others, predicate="dwithin", distance=distance)[1])
 
 
-def _band(lines: NDArray[np.object_], width: float) -> Any:
-    return shapely.union_all(shapely.buffer(lines, width, quad_segs=arc_steps(width)))
+def _band(lines: Lines, widths: Widths) -> Any:
+    each = [shapely.buffer(lines[widths == w], w, quad_segs=arc_steps(w)) for w in np.unique(widths).tolist()]
+    return shapely.union_all(np.concatenate(each))
 
 
 def arc_steps(radius_m: float) -> int:

@@ -23,7 +23,7 @@ from routing.ground.locate import assistants, spelled
 from routing.ground.noding import Ints
 from routing.ground.patch import Roots, built, roots
 from routing.jurisdiction import JurisdictionMap, Plate
-from routing.model import Claim, DirectCategory, SquadCode, Step
+from routing.model import Claim, DirectCategory, SquadCode, Step, Stretch
 from routing.route import CAP_M, Complaints, InstantNeeded, Routed, groups, place_of_townships, route, zone_of
 
 DRAWER_M = 500.0
@@ -284,8 +284,10 @@ def _changes(before: Known, after: JurisdictionMap) -> _Changes | Why:
     on, history = before.on, before.history
     cut, plates = _stretches(on, after, history.at)
     pairs = sorted(set(plates))
-    worst = {float(m.accuracy2(p).max(initial=0.0)) for i, m in enumerate((on, after)) for p in {q[i] for q in pairs}}
+    worst = {m.worst2(p) for i, m in enumerate((on, after)) for p in {q[i] for q in pairs}}
     floor = _floor(before)
+    if floor != max(CAP_M, after.widest_m(zone_of(after, before.zone_m)), before.cap_m):
+        return Why.REACH
     reach = float(np.sqrt(history.error_m.max(initial=0.0) ** 2 + max(worst)))
     wide = reach > floor
     if wide and (len(worst) > 1 or floor > CAP_M):
@@ -304,7 +306,7 @@ def _changes(before: Known, after: JurisdictionMap) -> _Changes | Why:
 
 def _floor(of: Known) -> float:
     """Every index sees at least this far, metres."""
-    return max(CAP_M, zone_of(of.on, of.zone_m), of.cap_m)
+    return max(CAP_M, of.on.widest_m(zone_of(of.on, of.zone_m)), of.cap_m)
 
 
 def _step(reach_m: float) -> int:
@@ -341,13 +343,15 @@ def _change(before: Known, after: JurisdictionMap, pair: tuple[int, int], step: 
         return None
     names: dict[Any, int] = {}
     of_a, of_b = class_names(before.on, old, names), class_names(after, new, names)
-    odd_a, odd_b = differing(_edge_keys(a, of_a, len(names)), _edge_keys(b, of_b, len(names)))
+    kinds: dict[Any, int] = {}
+    like_a, like_b = _kinds_named(before.on, old, a, kinds), _kinds_named(after, new, b, kinds)
+    odd_a, odd_b = differing(_edge_keys(a, of_a, len(names), like_a), _edge_keys(b, of_b, len(names), like_b))
     cells = [_cells_of(a, odd_a), _cells_of(b, odd_b), _other_corners(a, of_a[a.corner], of_a[old.outside], b, of_b[b.corner])]
     return _Change(pair, step, b, np.unique(np.concatenate(cells)))
 
 
 def _roots(plate: Plate, step: int) -> Roots | None:
-    return roots(plate.faces, len(plate.labels), plate.outside, 100.0 * 2**step)
+    return roots(plate.faces, len(plate.labels), plate.outside, 100.0 * 2**step, plate.kind)
 
 
 def class_names(on: JurisdictionMap, plate: Plate, names: dict[Any, int]) -> Ints:
@@ -357,10 +361,22 @@ def class_names(on: JurisdictionMap, plate: Plate, names: dict[Any, int]) -> Int
     return np.array([names.setdefault(key, len(names)) for key in keys], np.int64)
 
 
-def _edge_keys(of: Roots, names: Ints, n: int) -> tuple[Ints, Ints, Ints]:
-    """An edge as three integers: its ends, and what lies on either side."""
+def _kinds_named(on: JurisdictionMap, plate: Plate, of: Roots, names: dict[Any, int]) -> Ints:
+    """A number for the widths of each edge's stretch, 0 for those of none; `names` gains those it does not know.
+
+    What else tells kinds apart follows from the claims on either side.
+    """
+    if plate.borders is None or of.kind is None:
+        return np.zeros(len(of.edge), np.int64)
+    claims = [on.claims[i] for i in plate.borders.claims.tolist()]
+    widths = [names.setdefault((c.zone_m, c.accuracy_m), len(names) + 1) for c in claims if isinstance(c, Stretch)]
+    return np.array([0, *widths], np.int64)[of.kind[:, 0] // 2]
+
+
+def _edge_keys(of: Roots, names: Ints, n: int, like: Ints) -> tuple[Ints, Ints, Ints, Ints]:
+    """An edge as four integers: its ends, what lies on either side, and which widths of its own it has."""
     ends = of.edge[:, :4].astype(np.int64)
-    return ends[:, 0] << 32 | ends[:, 1], ends[:, 2] << 32 | ends[:, 3], names[of.left] * n + names[of.right]
+    return ends[:, 0] << 32 | ends[:, 1], ends[:, 2] << 32 | ends[:, 3], names[of.left] * n + names[of.right], like
 
 
 def differing(a: tuple[Ints, ...], b: tuple[Ints, ...]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

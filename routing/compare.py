@@ -14,7 +14,7 @@ from routing.again import Again, History, Known, Scope, Why, again, differing
 from routing.ground.cells import Floats, Small
 from routing.ground.noding import MM, Ints
 from routing.jurisdiction import JurisdictionMap, Plate
-from routing.model import SquadCode, Step, Territory, Verdict
+from routing.model import SquadCode, Step, Stretch, Territory, Verdict
 from routing.route import Routed, zone_of
 
 SAME_LINE_M = 0.002
@@ -262,11 +262,12 @@ def _plus(a: Load, b: Load, sign: int) -> Load:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lines:
-    """Lines between grounds of different squads: (m, 4) mm, and the number of what lies on either side."""
+    """Lines between grounds of different squads: (m, 4) mm, the number of what lies on either side, the border zone there (m)."""
 
     segment: Ints
     left: Ints
     right: Ints
+    zone: Floats
 
 
 def shape_of(
@@ -278,8 +279,9 @@ def shape_of(
     number = [[sides.setdefault(s, len(sides)) for s in _squads(on, p)] for on, p in zip((before, after), plates, strict=True)]
     size = [len(s) for s in sides]
     gaps, overlaps = zip(*(_odd_ground(p, [size[k] for k in n]) for p, n in zip(plates, number, strict=True)), strict=True)
-    one, two = (_lines(p, np.array(n, np.int64)) for p, n in zip(plates, number, strict=True))
-    strips = _strips(one, two, list(sides), zone_before, zone_after)
+    zones = [_zones(on, p, zone) for on, p, zone in ((before, plates[0], zone_before), (after, plates[1], zone_after))]
+    one, two = (_lines(p, np.array(n, np.int64), z) for p, n, z in zip(plates, number, zones, strict=True))
+    strips = _strips(one, two, list(sides))
     return Shape((gaps[0], gaps[1]), (overlaps[0], overlaps[1]), strips)
 
 
@@ -303,26 +305,38 @@ def _odd_ground(plate: Plate, squads: list[int]) -> tuple[float, float]:
     return gap / 2e6, overlap / 2e6
 
 
-def _lines(plate: Plate, side: Ints) -> _Lines:
+def _zones(on: JurisdictionMap, plate: Plate, zone_m: float) -> Floats:
+    """The border zone at each edge of a plate, metres."""
+    zone = np.full(len(plate.faces.edge), zone_m)
+    for c in [] if plate.borders is None else plate.borders.claims.tolist():
+        claim = on.claims[c]
+        if plate.borders is not None and isinstance(claim, Stretch) and claim.zone_m is not None:
+            zone[plate.borders.stretch == c] = claim.zone_m
+    return zone
+
+
+def _lines(plate: Plate, side: Ints, zone: Floats) -> _Lines:
     faces = plate.faces
     of = np.append(side[faces.label], side[plate.outside])
     left, right = of[faces.side[:, 0]], of[faces.side[:, 1]]
     line = left != right
-    return _Lines(faces.xy[faces.edge[line]].reshape(-1, 4), left[line], right[line])
+    return _Lines(faces.xy[faces.edge[line]].reshape(-1, 4), left[line], right[line], zone[line])
 
 
-def _strips(one: _Lines, two: _Lines, sides: list[frozenset[SquadCode]], zone_one: float, zone_two: float) -> tuple[Strip, ...]:
+def _strips(one: _Lines, two: _Lines, sides: list[frozenset[SquadCode]]) -> tuple[Strip, ...]:
     n = len(sides)
-    keys = [(*lines.segment.T, lines.left * n + lines.right) for lines in (one, two)]
-    odd = [np.ones(len(k[0]), bool) for k in keys] if zone_one != zone_two else differing(*keys)
+    keys = [
+        (*lines.segment.T, lines.left * n + lines.right, np.rint(lines.zone * MM).astype(np.int64)) for lines in (one, two)
+    ]
+    odd = differing(*keys)
     between = {int(k): _between(sides[k // n], sides[k % n]) for k in np.unique(np.concatenate([k[4] for k in keys])).tolist()}
     changed = np.unique(np.concatenate([k[4][o] for k, o in zip(keys, odd, strict=True)])).tolist()
     found = []
     for pair in sorted({p for k in changed for p in between[k]}):
         kinds = [k for k, pairs in between.items() if pair in pairs]
         a, b = (np.isin(k[4], kinds) for k in keys)
-        new = _beyond(two.segment[b & odd[1]], one.segment[a], zone_two, zone_one)
-        gone = _beyond(one.segment[a & odd[0]], two.segment[b], zone_one, zone_two)
+        new = _beyond(two, b & odd[1], one, a)
+        gone = _beyond(one, a & odd[0], two, b)
         strip = Strip(pair, new[0], gone[0], new[1], gone[1])
         if max(strip.new_m2, strip.gone_m2, strip.new_line_m, strip.gone_line_m) >= LEAST:
             found.append(strip)
@@ -336,20 +350,24 @@ def _between(left: frozenset[SquadCode], right: frozenset[SquadCode]) -> set[Pai
     }
 
 
-def _beyond(lines: Ints, others: Ints, zone: float, others_zone: float) -> tuple[float, float]:
+def _beyond(lines: _Lines, some: NDArray[np.bool_], others: _Lines, those: NDArray[np.bool_]) -> tuple[float, float]:
     """m2 of the zone of some lines that are in no zone of the others, and metres of lines that are not where others are."""
-    if not len(lines):
+    if not some.any():
         return 0.0, 0.0
-    own = _drawn(lines)
-    low, high = (np.array(shapely.bounds(own)).reshape(2, 2) + np.array([[-1], [1]]) * (zone + others_zone + 1.0)) * MM
-    ends = others.reshape(-1, 2, 2)
-    near = others[((ends.max(1) >= low) & (ends.min(1) <= high)).all(1)]
-    there = _drawn(near)
-    area = 0.0
-    if zone > 0:
-        area = shapely.area(shapely.difference(shapely.buffer(own, zone), shapely.buffer(there, others_zone + SAME_LINE_M)))
-    length = shapely.length(shapely.difference(own, shapely.buffer(there, SAME_LINE_M)))
-    return round(float(area), 2), round(float(length), 2)
+    segment, zone, segments, zones = lines.segment[some], lines.zone[some], others.segment[those], others.zone[those]
+    own, wide = _drawn(segment), float(zone.max() + zones.max(initial=0.0) + 1.0)
+    low, high = (np.array(shapely.bounds(own)).reshape(2, 2) + np.array([[-1], [1]]) * wide) * MM
+    ends = segments.reshape(-1, 2, 2)
+    near = ((ends.max(1) >= low) & (ends.min(1) <= high)).all(1)
+    band, there = _band(segment, zone), _band(segments[near], zones[near] + SAME_LINE_M)
+    length = shapely.length(shapely.difference(own, shapely.buffer(_drawn(segments[near]), SAME_LINE_M)))
+    return round(float(shapely.area(shapely.difference(band, there))), 2), round(float(length), 2)
+
+
+def _band(segments: Ints, zone: Floats) -> Any:
+    """The zones of lines, each of its own width."""
+    wide = np.unique(zone[zone > 0]).tolist()
+    return shapely.union_all([shapely.buffer(_drawn(segments[zone == w]), w) for w in wide])
 
 
 def _drawn(segments: Ints) -> Any:

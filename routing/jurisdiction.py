@@ -15,9 +15,10 @@ import shapely
 from numpy.typing import NDArray
 
 from routing.errors import JieguanError
-from routing.ground.cells import Cells, Floats, index
+from routing.ground.cells import Cells, Floats, Small, index
 from routing.ground.faces import Label, Subdivision
 from routing.ground.locate import IN_ERROR, LEVELS, ON_LINE
+from routing.ground.noding import MM
 from routing.ladder import RULES_VERSION, decide, would_share
 from routing.model import (
     Agreement,
@@ -32,6 +33,7 @@ from routing.model import (
     Pin,
     SquadCode,
     Step,
+    Stretch,
     Territory,
     Township,
     Verdict,
@@ -60,13 +62,36 @@ class Settings:
     """Ids of the agreements without a ground of their own: they hold in the border zone, made `zone_m` wide, and in overlaps."""
 
 
+@dataclass(frozen=True, eq=False)
+class Borders:
+    """Which edges of a plate have widths of their own, and which part territories at all.
+
+    `stretch[e]`: the number of the claim whose stretch edge e is in, -1 none. `enters[e]`: does who crosses it to its left, and
+    to its right, come onto a territory he was not on, or off all of them? Only such an edge brings that side within reach.
+    """
+
+    stretch: NDArray[np.int64]
+    enters: NDArray[np.bool_]
+
+    @cached_property
+    def claims(self) -> NDArray[np.int64]:
+        """The stretches that some edge is in, ascending."""
+        return np.unique(self.stretch[self.stretch >= 0])
+
+    @cached_property
+    def kind(self) -> Small:
+        """Two for each stretch, after two for the edges of none: entered, and not."""
+        which = np.where(self.stretch < 0, 0, 1 + np.searchsorted(self.claims, self.stretch))
+        return (2 * which[:, None] + ~self.enters).astype(np.int32)
+
+
 @dataclass(frozen=True)
 class Plate:
     """The planar subdivision that holds while one set of territories is in force.
 
     `labels[c]` are the claims (numbers into the map's claims) of class c, `inside[c]` whether it lies in the declared extent.
     `faces.label` holds classes; `outside` is the class of everything beyond. `extent_ring`, `extent_at`: the declared extent
-    as rings over `faces.xy`.
+    as rings over `faces.xy`. `borders`: the edges in stretches of border with widths of their own, if there are any.
     """
 
     faces: Subdivision
@@ -75,19 +100,39 @@ class Plate:
     outside: int
     extent_ring: NDArray[np.int64]
     extent_at: NDArray[np.int64]
+    borders: Borders | None = None
     _cells: dict[int, Cells] = field(default_factory=dict, repr=False, compare=False)
 
     def cells(self, reach_m: float) -> Cells:
         """The index that finds everything within `reach_m`; made once, for reaches in steps of two."""
         step = max(0, int(np.ceil(np.log2(max(reach_m, 1.0) / 100.0))))
         if step not in self._cells:
-            self._cells[step] = index(self.faces, len(self.labels), self.outside, 100.0 * 2**step)
+            self._cells[step] = index(self.faces, len(self.labels), self.outside, 100.0 * 2**step, self.kind)
         return self._cells[step]
+
+    @property
+    def kind(self) -> Small | None:
+        """The kind of each edge as seen from its left and from its right (edges, 2); None where all are alike."""
+        return None if self.borders is None else self.borders.kind
 
     def faces_near(self, place: Any, distance_m: float = 0.0) -> Iterator[tuple[Any, int]]:
         """Faces within a distance of a geometry (metres), as polygons with their classes."""
         for i in np.sort(self._tree.query(place, predicate="dwithin", distance=distance_m)).tolist():
             yield self._tree.geometries[i], int(self.faces.label[i])
+
+    def edges_near(self, place: Any, distance_m: float) -> Iterator[tuple[int, int, float]]:
+        """Of the edges within a distance of a geometry (metres), seen from either side: the class there, the kind, and how far."""
+        kind, of = self.kind, np.append(self.faces.label, self.outside)
+        assert kind is not None
+        for e in np.sort(self._edge_tree.query(place, predicate="dwithin", distance=distance_m)).tolist():
+            far = float(shapely.distance(self._edge_tree.geometries[e], place))
+            for side in (0, 1):
+                yield int(of[self.faces.side[e, side]]), int(kind[e, side]), far
+
+    @cached_property
+    def _edge_tree(self) -> shapely.STRtree:
+        lines: Any = shapely.linestrings(self.faces.xy[self.faces.edge] / MM)
+        return shapely.STRtree(lines)
 
     @cached_property
     def _tree(self) -> shapely.STRtree:
@@ -98,6 +143,20 @@ class Plate:
         """Everything but the unbounded outside, as a polygon."""
         merged = self.faces.outer_rings()
         return shapely.union_all([shapely.Polygon(ring) for ring in merged])
+
+
+def territories_of(claims: Sequence[Claim], labels: Iterable[Label]) -> list[frozenset[int]]:
+    """The territories of each label, by number. Numbers beyond the claims mean no ground."""
+    return [frozenset(i for i in label if i < len(claims) and isinstance(claims[i], Territory)) for label in labels]
+
+
+def entered(claims: Sequence[Claim], labels: Iterable[Label], faces: Subdivision, outside: int) -> NDArray[np.bool_]:
+    """(edges, 2): does an edge lead onto a further territory, or off all of them, to its left, and to its right?"""
+    ground = territories_of(claims, labels)
+    of = np.append(faces.label, outside)
+    sides, place = np.unique(of[faces.side], axis=0, return_inverse=True)
+    leads = [[not ground[to] or not ground[to] <= ground[whence] for to, whence in ((a, b), (b, a))] for a, b in sides.tolist()]
+    return np.array(leads, bool).reshape(-1, 2)[place.reshape(-1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +263,29 @@ class JurisdictionMap:
         number = self.claim_number
         return tuple((a.id, whose_turn(a, moment)) for a in self.alternating if number[a.id] in held)
 
+    def widths(self, plate: int, zone_m: float) -> tuple[Floats, Floats]:
+        """Of each kind of edge the squared border zone (m2), and the squared accuracy of its line.
+
+        Zone -1: nothing is within reach by such an edge; accuracy -1: as `accuracy2` of the classes.
+        """
+        borders = self.plates[plate].borders
+        if borders is None:
+            return np.array([zone_m**2]), np.array([-1.0])
+        zone2, line2 = [zone_m**2, -1.0], [-1.0, -1.0]
+        for claim in (self.claims[i] for i in borders.claims.tolist()):
+            assert isinstance(claim, Stretch)
+            zone2 += [(zone_m if claim.zone_m is None else claim.zone_m) ** 2, -1.0]
+            line2 += [-1.0 if claim.accuracy_m is None else claim.accuracy_m**2] * 2
+        return np.array(zone2), np.array(line2)
+
+    def widest_m(self, zone_m: float) -> float:
+        """The widest border zone on the map, where that of the map is `zone_m`."""
+        return float(np.sqrt(max((self.widths(p, zone_m)[0].max() for p in range(len(self.plates))), default=zone_m**2)))
+
+    def worst2(self, plate: int) -> float:
+        """The worst squared accuracy of any line of a plate, m2."""
+        return max(float(self.accuracy2(plate).max(initial=0.0)), float(self.widths(plate, 0.0)[1].max()), 0.0)
+
     def accuracy2(self, plate: int) -> Floats:
         """Squared accuracy of the lines of each class in m2: the worst of its territories, else the map's."""
         if plate not in self._accuracy2:
@@ -302,10 +384,29 @@ class Sheet:
         """Codes of the townships that cover class c."""
         return tuple(t.code for t in _of(self._facts[c], Township))
 
-    def grounds_near(self, place: Any, distance_m: float) -> tuple[Territory, ...]:
-        """The territories within a distance of a geometry (metres)."""
-        found = self.plate.faces_near(place, distance_m)
-        return by_id(g for _, c in found for g in self.grounds(self.plate.labels[c]))
+    def grounds_near(self, place: Any, zone_m: float, error_m: float) -> tuple[Territory, ...]:
+        """The territories within reach of a geometry, whose true place may lie within `error_m` (metres) of it."""
+        if self.plate.borders is None:
+            reach = max(zone_m, float(np.hypot(error_m, self.on.settings.line_accuracy_m)))
+            classes = {c for _, c in self.plate.faces_near(place, reach)}
+        else:
+            zone2, true2 = self._widths2(zone_m, error_m)
+            classes = {c for _, c in self.plate.faces_near(place)}
+            for c, like, distance in self.plate.edges_near(place, float(np.sqrt(max(zone2.max(), true2.max())))):
+                if zone2[like] >= 0.0 and distance**2 <= max(zone2[like], true2[like]):
+                    classes.add(c)
+        return by_id(g for c in classes for g in self.grounds(self.plate.labels[c]))
+
+    def other_in_error(self, place: Any, lead: int, error_m: float) -> bool:
+        """May the true place of a geometry lie on ground that another squad leads (by number), by lines with widths of their own?"""
+        _, true2 = self._widths2(0.0, error_m)
+        near = self.plate.edges_near(place, float(np.sqrt(true2.max())))
+        return any(self.lead[c] != lead and distance**2 <= true2[like] for c, like, distance in near)
+
+    def _widths2(self, zone_m: float, error_m: float) -> tuple[Floats, Floats]:
+        """Of each kind of edge the squared zone, and the squared error with the accuracy of the line in it, m2."""
+        zone2, line2 = self.on.widths(self.on.intervals[self.context.interval].plate, zone_m)
+        return zone2, error_m**2 + np.where(line2 < 0.0, self.on.settings.line_accuracy_m**2, line2)
 
     def grounds(self, label: Label) -> tuple[Territory, ...]:
         """The territories in force in a label."""
@@ -382,7 +483,7 @@ class Sheet:
 def intervals_of(claims: Sequence[Claim], plate_of: dict[frozenset[int], int]) -> tuple[Interval, ...]:
     """Cut time where a claim starts or ends; neighbours with the same claims in force are one interval.
 
-    `plate_of` gains a number for each distinct set of territories, in order of time.
+    `plate_of` gains a number for each distinct set of territories and stretches of border, in order of time.
     """
     instants = sorted({t for c in claims for t in (c.period.since, c.period.until) if t is not None})
     edges: list[datetime | None] = [None, *instants, None]
@@ -392,7 +493,7 @@ def intervals_of(claims: Sequence[Claim], plate_of: dict[frozenset[int], int]) -
         if found and found[-1].claims == held:
             found[-1] = Interval(found[-1].since, until, found[-1].plate, held)
             continue
-        grounds = frozenset(i for i in held if isinstance(claims[i], Territory))
+        grounds = frozenset(i for i in held if isinstance(claims[i], Territory | Stretch))
         plate = plate_of.setdefault(grounds, len(plate_of))
         found.append(Interval(since, until, plate, held))
     return tuple(found)

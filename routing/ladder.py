@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from routing.model import Agreement, AgreementRule, Claim, Designation, Reason, SquadCode, Step, Verdict
 from routing.situation import Roster, Situation, in_order
 
-RULES_VERSION = "2026-11"
+RULES_VERSION = "2026-12"
 """Changes whenever any golden row changes."""
 
 

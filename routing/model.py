@@ -167,6 +167,20 @@ class DirectCategory(Claim):
     squad: SquadCode
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch(Claim):
+    """A stretch of border with a zone or an accuracy of its own, metres; None: as everywhere else. Its line is kept beside it;
+    without one it is the whole border of its two sides.
+
+    `sides`: codes of the squads or townships it parts; empty is any. Of several on one line a drawn one goes before one without a line,
+    then the later `since`, then the lower id.
+    """
+
+    sides: tuple[str, ...] = ()
+    zone_m: float | None = None
+    accuracy_m: float | None = None
+
+
 class Step(StrEnum):
     """The rungs of the ladder, in order."""
 

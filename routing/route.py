@@ -155,7 +155,7 @@ def route(
         return out.routed(on, place_of_townships(on))
     contexts, context = contexts_of(on, complaints)
     sheets = [on.sheet(c) for c in contexts]
-    for rows, mine in _parts(on, complaints, contexts, context, max(CAP_M, zone, cap_m)):
+    for rows, mine in _parts(on, complaints, contexts, context, max(CAP_M, on.widest_m(zone), cap_m)):
         number = np.zeros(len(contexts), np.int32)
         number[mine] = np.arange(len(mine))
         part = complaints if rows is None else complaints.rows(rows)
@@ -182,7 +182,8 @@ class Router:
         self._zone = zone_of(on, zone_m)
         self._cap = cap_m
         self._lone: dict[tuple[Context, int], _Desk] = {}
-        self._worst = float(np.sqrt(max((on.accuracy2(p).max(initial=0.0) for p in range(len(on.plates))), default=0.0)))
+        self._widest = on.widest_m(self._zone)
+        self._worst = float(np.sqrt(max((on.worst2(p) for p in range(len(on.plates))), default=0.0)))
         self._timeless = len(on.intervals) == 1 and not on.alternating
         self._always = Context(0)
 
@@ -207,7 +208,7 @@ class Router:
         return decision if decision is not None else self._by_arrays(place, category, at, found_by, case)
 
     def _cap_suits(self, place: Location) -> bool:
-        return max(self._cap, self._zone, float(np.hypot(place.error_m, self._worst))) <= CAP_M
+        return max(self._cap, self._widest, float(np.hypot(place.error_m, self._worst))) <= CAP_M
 
     def _by_arrays(
         self, place: Location, category: Category | None, at: datetime | None, found_by: SquadCode | None, case: str | None
@@ -249,8 +250,10 @@ class _Desk:
 
     def __init__(self, on: JurisdictionMap, context: Context, zone: float, cap: float) -> None:
         self._sheet = sheet = on.sheet(context)
-        accuracy2 = on.accuracy2(on.intervals[context.interval].plate)
-        self._lone = Lone(sheet.plate.cells(CAP_M), Reach(np.zeros(1), zone**2, accuracy2, cap), _answers([sheet], _FIRST))
+        number = on.intervals[context.interval].plate
+        accuracy2 = on.accuracy2(number)
+        reach = Reach(np.zeros(1), *on.widths(number, zone), accuracy2, cap)
+        self._lone = Lone(sheet.plate.cells(CAP_M), reach, _answers([sheet], _FIRST))
         self._accuracy2 = accuracy2
         self._lead, self._base = sheet.lead.tolist(), sheet.base.tolist()
         self._codes = [s.code for s in on.roster.squads]
@@ -337,7 +340,7 @@ def _parts(
     Rows with a wide error need an index that sees farther; the others need not pay for it.
     """
     plate = np.array([on.intervals[c.interval].plate for c in contexts], np.int64)
-    worst = max((float(on.accuracy2(p).max(initial=0.0)) for p in set(plate.tolist())), default=0.0)
+    worst = max((on.worst2(p) for p in set(plate.tolist())), default=0.0)
     reach = np.sqrt(complaints.error_m**2 + worst)
     step = np.ceil(np.log2(np.maximum(reach, floor) / floor)).astype(np.int64)
     step = np.where(np.isfinite(reach), step, 0)
@@ -360,10 +363,10 @@ def _on_plate(
 ) -> _Answer:
     """Decide complaints that fall on one plate; `context` are numbers into `sheets`."""
     plate = sheets[0].plate
-    accuracy2 = on.accuracy2(on.intervals[sheets[0].context.interval].plate)
-    reach = Reach(complaints.error_m**2, zone**2, accuracy2, cap)
-    widest = float(np.sqrt(reach.error2.max(initial=0.0) + accuracy2.max(initial=0.0)))
-    cells = plate.cells(max(CAP_M, zone, cap, widest))
+    number = on.intervals[sheets[0].context.interval].plate
+    reach = Reach(complaints.error_m**2, *on.widths(number, zone), on.accuracy2(number), cap)
+    widest = float(np.sqrt(reach.error2.max(initial=0.0) + on.worst2(number)))
+    cells = plate.cells(max(CAP_M, on.widest_m(zone), cap, widest))
     answers = _answers(sheets, context)
     found = locate(cells, complaints.x, complaints.y, reach, answers, workers)
     base = np.stack([s.base for s in sheets])

@@ -108,16 +108,18 @@ def _one(on: JurisdictionMap, sheet: Sheet, shape: Any, error: float, zone: floa
     order = sorted(by_lead, key=lambda s: (-round(by_lead[s] / whole / TIE), _published(sheet, part, s)))
     lead = order[0]
     mine = sorted((c for c in part if squads[sheet.lead[c]] == lead), key=lambda c: (-part[c], c))
-    reach = max(zone, float(np.hypot(error, on.settings.line_accuracy_m)))
-    verdict = _verdict(on, sheet, mine[0], shape, reach, len(order) > 1)
+    true = float(np.hypot(error, on.settings.line_accuracy_m))
+    verdict = _verdict(on, sheet, mine[0], shape, (zone, error), len(order) > 1)
     if len(order) > 1:
         slack = 2 * error if shapely.get_dimensions(shape) < 2 else error * float(shapely.length(shape))
         close = by_lead[lead] - by_lead[order[1]] <= max(slack, TIE * whole)
         margin, runner = 0.0, order[1]
     else:
-        margin, runner_ = _nearest_other(sheet, shape, lead, squads, max(cap, reach))
+        margin, runner_ = _nearest_other(sheet, shape, lead, squads, max(cap, zone, true))
         runner = runner_ if runner_ is not None else lead
-        close = margin <= max(float(np.hypot(error, on.settings.line_accuracy_m)), 0.001)
+        close = margin <= max(true, 0.001)
+        if sheet.plate.borders is not None:
+            close = margin <= 0.001 or sheet.other_in_error(shape, on.squad_number[lead], error)
     capped = margin >= cap
     township = sorted({t for c in mine for t in sheet.townships(c)})
     return _Answer(
@@ -129,11 +131,12 @@ def _one(on: JurisdictionMap, sheet: Sheet, shape: Any, error: float, zone: floa
     )
 
 
-def _verdict(on: JurisdictionMap, sheet: Sheet, c: int, shape: Any, reach: float, crossing: bool) -> Verdict:
+def _verdict(on: JurisdictionMap, sheet: Sheet, c: int, shape: Any, reach: tuple[float, float], crossing: bool) -> Verdict:
+    """`reach`: the border zone and the error, metres."""
     verdict: Verdict = on.ledger.verdicts[sheet.base[c]]
     if verdict.step not in BY_GROUND:
         return verdict
-    within = {g.squad for g in sheet.grounds_near(shape, reach)}
+    within = {g.squad for g in sheet.grounds_near(shape, *reach)}
     assist = tuple(sorted(within - {verdict.lead}))
     if verdict.step is Step.OWN_GROUND and (assist or crossing):
         reasons = (*verdict.reasons[:-1], Reason(Step.OWN_GROUND, verdict.reasons[-1].found))

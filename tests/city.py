@@ -42,6 +42,7 @@ from routing.model import (
     Squad,
     SquadCode,
     SquadKind,
+    Stretch,
     Territory,
     Township,
 )
@@ -113,6 +114,12 @@ def direct(category: str, squad: str, held: Period = ALWAYS, name: str = "") -> 
         id=ClaimId(f"direct:{category}{name}"), category=Category(category), squad=SquadCode(squad), period=held
     )
     return Ground(claim)
+
+
+def stretch(name: str, sides: str, *line: tuple[float, float], held: Period = ALWAYS, **facts: Any) -> Ground:
+    """A stretch of the border of two squads (`a|b`, or any: empty), with a zone or an accuracy of its own."""
+    claim = Stretch(id=ClaimId(f"stretch:{name}"), period=held, sides=tuple(filter(None, sides.split("|"))), **facts)
+    return Ground(claim, shapely.LineString(line))
 
 
 def squares(**shapes: Any) -> list[Ground]:
@@ -229,6 +236,26 @@ def overlaps() -> JurisdictionMap:
     )
 
 
+def stretches() -> JurisdictionMap:
+    """Borders with widths of their own.
+
+    sw | se  60 m each side below y = 100, none at all above            (x = 200, y 0 to 200)
+    ne | se  20 m, and everything there is se's by agreement             (y = 200, x 200 to 400)
+    nw | ne  its line is known to 25 m                                   (x = 200, y 200 to 400)
+    nw | sw  as everywhere else: 15 m                                    (y = 200, x 0 to 200)
+    """
+    return compiled(
+        [
+            *squares(),
+            agreement("east", "ne", "se", lead="se"),
+            stretch("wide", "sw|se", (200, 0), (200, 100), zone_m=60.0),
+            stretch("none", "se|sw", (200, 200), (200, 100), zone_m=0.0),
+            stretch("east", "ne|se", (200, 200), (400, 200), zone_m=20.0),
+            stretch("coarse", "", (200, 200), (200, 400), accuracy_m=25.0),
+        ]
+    )
+
+
 def gaps() -> JurisdictionMap:
     """A hole where the four meet (180 180 220 220), and an annex (400 0 500 400) inside the extent that nobody claims."""
     hole = box(180, 180, 220, 220)
@@ -263,7 +290,7 @@ def seven() -> JurisdictionMap:
 
 
 MAPS: dict[str, Callable[[], JurisdictionMap]] = {
-    f.__name__: cache(f) for f in (plain, orders, cases, agreements, overlaps, gaps, years, seven)
+    f.__name__: cache(f) for f in (plain, orders, cases, agreements, stretches, overlaps, gaps, years, seven)
 }
 """Maps by name, each compiled once."""
 

@@ -173,8 +173,8 @@ MUTANTS = (
     Mutant(
         "the zone is a diameter",
         ROUTE,
-        "reach = Reach(complaints.error_m**2, zone**2,",
-        "reach = Reach(complaints.error_m**2, (zone / 2) ** 2,",
+        "reach = Reach(complaints.error_m**2, *on.widths(number, zone),",
+        "reach = Reach(complaints.error_m**2, *on.widths(number, zone / 2),",
     ),
     Mutant(
         "orders for one case for every case",

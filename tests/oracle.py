@@ -28,6 +28,7 @@ from routing.model import (
     NotServed,
     SquadKind,
     Step,
+    Stretch,
     Territory,
     Township,
 )
@@ -131,9 +132,18 @@ class Told:
 
 
 class Ground:
-    """The faces of one interval's plate as shapely geometries, by class. `whole`: ids of agreements without own ground."""
+    """The faces of one interval's plate as shapely geometries, by class. `whole`: ids of agreements without own ground.
 
-    def __init__(self, on: JurisdictionMap, interval: int, whole: frozenset[str] = frozenset()) -> None:
+    `drawn`: stretches of border as they were drawn, metres.
+    """
+
+    def __init__(
+        self,
+        on: JurisdictionMap,
+        interval: int,
+        whole: frozenset[str] = frozenset(),
+        drawn: Iterable[tuple[Stretch, Any]] = (),
+    ) -> None:
         self.on, self.whole = on, whole
         plate = on.plates[on.intervals[interval].plate]
         self.held = on.intervals[interval].claims
@@ -144,6 +154,43 @@ class Ground:
         )
         self.labels = [[i for i in label if i in self.held] for label in plate.labels]
         self.plate = plate
+        self.drawn = sorted(
+            (pair for pair in drawn if on.claim_number[pair[0].id] in self.held),
+            key=lambda pair: (_later_first(pair[0].period.since), pair[0].id),
+        )
+        self.sides = _sides(self) if self.drawn else []
+
+
+@dataclass(frozen=True)
+class Side:
+    """An edge as it is seen from without a class: what lies beyond, whether that is new ground, and the edge's own widths."""
+
+    line: Any
+    beyond: int
+    new: bool
+    zone: float | None
+    accuracy: float | None
+
+
+def _sides(ground: Ground) -> list[Side]:
+    """Every edge from both of its sides. In a stretch is what runs along its line: nine places of it are measured."""
+    faces, out = ground.plate.faces, []
+    for (a, b), faces_beside in zip(faces.edge.tolist(), faces.side.tolist(), strict=True):
+        classes = [ground.plate.outside if f < 0 else int(faces.label[f]) for f in faces_beside]
+        mine = [{c for i in ground.labels[k] if isinstance(c := ground.on.claims[i], Territory)} for k in classes]
+        ends = faces.xy[[a, b]] / 1000.0
+        places = shapely.points(ends[0] + np.linspace(0, 1, 9)[:, None] * (ends[1] - ends[0]))
+        changed = {c.squad for c in mine[0]} ^ {c.squad for c in mine[1]}
+        found = None
+        for stretch, line in ground.drawn if mine[0] != mine[1] else []:
+            if (not stretch.sides or changed & set(stretch.sides)) and (shapely.distance(places, line) <= 0.05).all():
+                found = stretch
+                break
+        widths = (None, None) if found is None else (found.zone_m, found.accuracy_m)
+        for here, there in ((0, 1), (1, 0)):
+            new = not mine[there] or bool(mine[there] - mine[here])
+            out.append(Side(shapely.LineString(ends), classes[there], new, *widths))
+    return out
 
 
 def _union(shapes: Any) -> Any:
@@ -152,18 +199,55 @@ def _union(shapes: Any) -> Any:
 
 def told(ground: Ground, sheet: Sheet, place: Any, error: float, zone: float, cap: float = 100.0) -> Told | None:
     """The whole answer; None where the place is too near a limit to be told apart, or the share of the error disc decides."""
-    on, context = ground.on, sheet.context
+    on = ground.on
     error = float(np.hypot(error, on.settings.line_accuracy_m))
     reach = max(zone, error, ON_LINE_M)
     far = shapely.distance(np.array(ground.classes, object), place)
     far[np.isnan(far)] = np.inf
+    if ground.sides:
+        return _told_by_edges(ground, sheet, place, error, zone, cap, far)
     limits = np.array([reach, max(error, ON_LINE_M), ON_LINE_M, cap])
     if (np.abs(far[:, None] - limits) < 2e-6).any() or ((far > 0) & (far < 5e-5)).any() or (far <= 0).sum() != 1:
         return None
-    own = int(np.flatnonzero(far <= 0)[0])
-    met = np.flatnonzero(far <= ON_LINE_M).tolist()
     within = np.flatnonzero(far <= reach).tolist()
     blurred = np.flatnonzero(far <= max(error, ON_LINE_M)).tolist()
+    return _told(ground, sheet, far, within, blurred, blurred, error, cap)
+
+
+def _told_by_edges(ground: Ground, sheet: Sheet, place: Any, error: float, zone: float, cap: float, far: Floats) -> Told | None:
+    """The same where edges have widths of their own: each reaches as far as its own zone, or the error with its own accuracy."""
+    plain = float(ground.on.settings.line_accuracy_m)
+    bare = float(np.sqrt(max(error**2 - plain**2, 0.0)))
+    away = shapely.distance(np.array([s.line for s in ground.sides], object), place)
+    true = np.hypot(bare, [plain if s.accuracy is None else s.accuracy for s in ground.sides])
+    reach = np.maximum(true, [zone if s.zone is None else s.zone for s in ground.sides])
+    limits = np.abs(np.stack([away - true, away - reach, away - ON_LINE_M, away - cap]))
+    if (limits < 2e-6).any() or ((far > 0) & (far < 5e-5)).any() or (far <= 0).sum() != 1:
+        return None
+    own = int(np.flatnonzero(far <= 0)[0])
+    on_it = {*np.flatnonzero(far <= ON_LINE_M).tolist()}
+    within, blurred, doubted = set(on_it), set(on_it), set(on_it)
+    for side, d, t, r in zip(ground.sides, away.tolist(), true.tolist(), reach.tolist(), strict=True):
+        if side.beyond != own:
+            within |= {side.beyond} if side.new and d <= r else set()
+            blurred |= {side.beyond} if side.new and d <= t else set()
+            doubted |= {side.beyond} if d <= t else set()
+    return _told(ground, sheet, far, sorted(within), sorted(blurred), sorted(doubted), error, cap)
+
+
+def _told(
+    ground: Ground,
+    sheet: Sheet,
+    far: Floats,
+    within: list[int],
+    blurred: list[int],
+    doubted: list[int],
+    error: float,
+    cap: float,
+) -> Told | None:
+    on, context = ground.on, sheet.context
+    own = int(np.flatnonzero(far <= 0)[0])
+    met = np.flatnonzero(far <= ON_LINE_M).tolist()
     rungs = _Rungs(ground, context, met, within, blurred)
     squad, assist, step, chosen_by_share = rungs.decide()
     if chosen_by_share and error > 0:
@@ -173,7 +257,7 @@ def told(ground: Ground, sheet: Sheet, place: Any, error: float, zone: float, ca
     margin = float(far[others].min(initial=np.inf))
     runners = {leads[c] for c in np.flatnonzero(others & (far <= margin + 2e-6))}
     unsure = step in (Step.DISPUTED, Step.NEAREST, Step.ON_DUTY) or (step is Step.BORDER and len(rungs.claimants) > 1)
-    doubtful = unsure or margin <= max(error, ON_LINE_M)
+    doubtful = unsure or bool(others[doubted].any())
     if squad != leads[own]:  # on a line the published order gave it to the other side
         return Told(squad, assist, step, True, 0.0, frozenset({leads[own]}))
     if margin >= cap:
@@ -357,9 +441,11 @@ def snapped(shapes: NDArray[np.object_], rng: np.random.Generator, count: int) -
 
 
 def redrawn(shape: Any, rng: np.random.Generator) -> Any:
-    """The same polygons: parts in another order, rings turned round and started elsewhere."""
+    """The same polygons: parts in another order, rings turned round and started elsewhere; or the same line turned round."""
     if shape is None or shape.is_empty:
         return shape
+    if shape.geom_type == "LineString":
+        return shapely.reverse(shape) if rng.integers(2) else shape
     parts = [_turned(p, rng) for p in shapely.get_parts(shape)]
     order = rng.permutation(len(parts))
     return parts[0] if shape.geom_type == "Polygon" else shapely.MultiPolygon([parts[i] for i in order])

@@ -12,6 +12,9 @@ A leaf is a run of int32 in `pool`: corner class, n, n crossing edges as 2 * edg
 classes: class, n, n edges. The group of class s holds every edge of s that can be the nearest one of s, within the cap, for
 some place in the leaf: edge e stays if mindist(leaf, e) <= min over the edges of s of maxdist(leaf, edge). The distance to a
 segment is convex, so its greatest value over a square is at a corner. A leaf without edges costs one look-up: leaf = class.
+
+Where stretches of border have widths of their own, edges are of several *kinds* and the nearest edge of a class is not all that
+matters: a group is then the edges of one class and one kind, and the groups of a class follow each other. Else groups are classes.
 """
 
 from __future__ import annotations
@@ -60,16 +63,40 @@ class Cells:
     pool: Small
     edge: Floats  # (edges, 8) x1 y1 x2 y2 dx dy 1/length2 0, x1 <= x2
     flip: Small  # (edges,) class on the left ^ class on the right
+    of: Small  # (groups,) its class
+    kind: Small  # (groups,) the kind of its edges
 
     @property
     def nbytes(self) -> int:
         return sum(a.nbytes for a in (self.root, self.child, self.start, self.pool, self.edge, self.flip))
 
 
-def index(faces: Subdivision, n_class: int, outside: int, reach_m: float = 100.0) -> Cells:
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The group of each edge on its left and on its right, and the class and kind of each group; numbered by class, then kind."""
+
+    left: Small
+    right: Small
+    of: Small
+    kind: Small
+
+
+def groups_of(left: Small, right: Small, kind: Small | None, n_class: int) -> Groups:
+    """`left`, `right`: classes beside each edge. `kind` (edges, 2): seen from either; None: all alike, so that groups are classes."""
+    if kind is None:
+        return Groups(left, right, np.arange(n_class, dtype=np.int32), np.zeros(n_class, np.int32))
+    wide = int(kind.max(initial=0)) + 1
+    key = np.stack([left, right], 1).astype(np.int64) * wide + kind
+    found, number = np.unique(key, return_inverse=True)
+    number = number.reshape(-1, 2).astype(np.int32)
+    return Groups(number[:, 0], number[:, 1], (found // wide).astype(np.int32), (found % wide).astype(np.int32))
+
+
+def index(faces: Subdivision, n_class: int, outside: int, reach_m: float = 100.0, kind: Small | None = None) -> Cells:
     """Index the edges of a subdivision between different classes.
 
-    `faces.label` is the class of each face, `outside` that of the unbounded face. A wider reach needs larger leaves.
+    `faces.label` is the class of each face, `outside` that of the unbounded face. A wider reach needs larger leaves. `kind`
+    (edges, 2): the kind of each edge as seen from its left and from its right.
     """
     reach = reach_m * 1000.0
     floor = max(8, int(np.log2(max(reach, 1.0) / 6.0)))
@@ -80,12 +107,13 @@ def index(faces: Subdivision, n_class: int, outside: int, reach_m: float = 100.0
     if not len(a):
         none = np.empty(0, np.int32)
         whole = np.array([~outside], np.int32)
-        return Cells((0, 0), top, 1, 1, reach, n_class, whole, none, np.empty(0, np.int64), none, np.empty((0, 8)), none)
+        return Cells((0, 0), top, 1, 1, reach, n_class, whole, none, np.empty(0, np.int64), none, np.empty((0, 8)), none, none, none)
     size = 1 << top
     low = faces.xy.min(0)
     origin = low - int(np.ceil(reach)) - size
     place = np.argsort(_morton(((a + b) // 2 - low) >> 10), kind="stable")
     a, b, left, right = a[place] - origin, b[place] - origin, left[place], right[place]
+    group = groups_of(left, right, None if kind is None else kind[place], n_class)
     edge = _edges(a, b)
     columns, rows = (int(v) + 2 for v in (faces.xy.max(0) - origin + int(np.ceil(reach))) // size)
     none = np.empty(0, np.int64)
@@ -98,9 +126,11 @@ def index(faces: Subdivision, n_class: int, outside: int, reach_m: float = 100.0
     flip = left ^ right
     corner = _corners(edge, flip, at, who, columns, rows, size, outside)
     root, child, start, pool = _build(
-        edge, flip, left, right, n_class, at, who, corner, columns, rows, top, floor, WANT, WANT_CROSSING, CROWDED, reach
-    )
-    return Cells((int(origin[0]), int(origin[1])), top, columns, rows, reach, n_class, root, child, start, pool, edge, flip)
+        edge, flip, group.left, group.right, group.of, n_class, at, who, corner, columns, rows, top, floor,
+        WANT, WANT_CROSSING, CROWDED, reach,
+    )  # fmt: skip
+    start_at = int(origin[0]), int(origin[1])
+    return Cells(start_at, top, columns, rows, reach, n_class, root, child, start, pool, edge, flip, group.of, group.kind)
 
 
 def _edges(a: Ints, b: Ints) -> Floats:
@@ -278,8 +308,9 @@ def _grown(a, need):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _build(  # type: ignore[no-untyped-def]
-    edge, flip, left, right, n_class, at, who, corner_of, columns, rows, top, floor, want, want_crossing, crowded, reach
+    edge, flip, left, right, of, n_class, at, who, corner_of, columns, rows, top, floor, want, want_crossing, crowded, reach
 ):
+    # `left` and `right` are groups, `of` the class of each.
     root = np.empty(columns * rows, np.int32)
     child = np.empty(1 << 12, np.int32)
     n_block = 0
@@ -297,8 +328,8 @@ def _build(  # type: ignore[no-untyped-def]
     slot = np.empty(4096, np.int64)
     corner_at = np.empty(4096, np.int32)
     mind = np.empty(1 << 12, np.float64)
-    bound = np.full(n_class, np.inf)
-    seen = np.empty(n_class, np.int32)
+    bound = np.full(len(of), np.inf)
+    seen = np.empty(len(of), np.int32)
     reach2 = (reach + 1.0) * (reach + 1.0)
     for cell in range(columns * rows):
         k = at[cell + 1] - at[cell]
@@ -346,8 +377,10 @@ def _build(  # type: ignore[no-untyped-def]
                         bound[c] = m
                     elif m < bound[c]:
                         bound[c] = m
-            if cross == 0:
-                bound[corner] = -1.0  # every place of this cell is in `corner`: the distance to itself is never asked
+            if cross == 0:  # every place of this cell is in `corner`: the distance to itself is never asked
+                for c in range(ns):
+                    if of[seen[c]] == corner:
+                        bound[seen[c]] = -1.0
             b = a + n
             buf = _grown(buf, b + n)
             kept = 0
@@ -409,6 +442,7 @@ def _build(  # type: ignore[no-untyped-def]
                     head = p
                     p += 1
                     groups = 0
+                    seen[:ns].sort()  # groups of one class follow each other
                     for c in range(ns):
                         g = seen[c]
                         if bound[g] < 0.0:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routing.ground.faces import Subdivision, twice_areas
-from routing.jurisdiction import Context, Interval, JurisdictionMap, Plate, Settings
+from routing.jurisdiction import Borders, Context, Interval, JurisdictionMap, Plate, Settings, entered
 from routing.ladder import RULES_VERSION
 from routing.model import (
     Agreement,
@@ -34,6 +34,7 @@ from routing.model import (
     Squad,
     SquadCode,
     SquadKind,
+    Stretch,
     Territory,
     Township,
 )
@@ -49,6 +50,7 @@ KINDS: dict[str, type[Claim]] = {
     "not_served": NotServed,
     "nearest": Nearest,
     "direct": DirectCategory,
+    "stretch": Stretch,
 }
 
 TURNS = 2
@@ -85,6 +87,7 @@ def entries_of(on: JurisdictionMap) -> Arrays:
     `manifest`: canonical JSON. Per plate k: `p{k}.xy` (V, 2) mm, sorted; `p{k}.ring`, `p{k}.ring_at`, `p{k}.face_at`: faces as
     rings of vertex ids, shell first; `p{k}.outside`: numbers of the rings that bound the whole; `p{k}.label`: of each face;
     `p{k}.extent_ring`, `p{k}.extent_at`: the declared extent; `p{k}.lead` (R, L + 1): who leads in each label, and outside.
+    `p{k}.stretch` (S, 3), only where there are any: edges (two vertices, the lower first) in stretches of border, and whose claim.
     `contexts` (N, 5): interval, group, turn, finder, row in the lead table of the interval's plate.
     """
     leads: list[dict[bytes, int]] = [{} for _ in on.plates]
@@ -107,6 +110,8 @@ def entries_of(on: JurisdictionMap) -> Arrays:
         out[f"p{k}.extent_ring"] = plate_.extent_ring.astype("<i8")
         out[f"p{k}.extent_at"] = plate_.extent_at.astype("<i8")
         out[f"p{k}.lead"] = np.array(tables[k], "<i4").reshape(-1, len(plate_.labels) + 1)
+        if plate_.borders is not None:
+            out[f"p{k}.stretch"] = _stretch_rows(faces, plate_.borders)
     text = json.dumps(_manifest(on), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     out["manifest"] = np.frombuffer(text.encode(), np.uint8)
     return out
@@ -116,13 +121,14 @@ def opened(entries: Mapping[str, NDArray[Any]]) -> JurisdictionMap:
     """The map of verified entries. Verify first: nothing is checked here."""
     said = json.loads(np.asarray(entries["manifest"], np.uint8).tobytes().decode())
     squads = tuple(squad_of(s) for s in said["squads"])
-    plates = tuple(_plate(entries, k, plate) for k, plate in enumerate(said["plates"]))
+    claims = tuple(claim_of(c) for c in said["claims"])
+    plates = tuple(_plate(entries, k, plate, claims) for k, plate in enumerate(said["plates"]))
     intervals = tuple(
         Interval(_instant(i["since"]), _instant(i["until"]), i["plate"], frozenset(i["claims"])) for i in said["intervals"]
     )
     return JurisdictionMap(
         Roster(squads, squads[said["duty"]].code),
-        tuple(claim_of(c) for c in said["claims"]),
+        claims,
         plates,
         intervals,
         tuple(tuple(group) for group in said["groups"]),
@@ -226,7 +232,21 @@ def squad_of(said: Mapping[str, Any]) -> Squad:
     return Squad(**{**facts, "code": SquadCode(said["code"])})
 
 
-def _plate(entries: Mapping[str, NDArray[Any]], k: int, said: Mapping[str, Any]) -> Plate:
+def _stretch_rows(faces: Subdivision, borders: Borders) -> NDArray[np.int64]:
+    """The edges that are in a stretch, sorted."""
+    has = np.flatnonzero(borders.stretch >= 0)
+    rows = np.concatenate([np.sort(faces.edge[has], 1), borders.stretch[has, None]], 1)
+    return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])], "<i8")
+
+
+def _borders_in(rows: NDArray[np.int64], claims: tuple[Claim, ...], labels: tuple[Any, ...], faces: Subdivision, outside: int) -> Borders:
+    """What `_stretch_rows` told."""
+    whose = {(a, b): c for a, b, c in rows.tolist()}
+    stretch = np.array([whose.get((a, b), -1) for a, b in np.sort(faces.edge, 1).tolist()], np.int64)
+    return Borders(stretch, entered(claims, labels, faces, outside))
+
+
+def _plate(entries: Mapping[str, NDArray[Any]], k: int, said: Mapping[str, Any], claims: tuple[Claim, ...]) -> Plate:
     labels = tuple(tuple(label) for label in said["labels"])
     rings = {name: entries[f"p{k}.{name}"] for name in ("xy", "ring", "ring_at", "face_at", "outside")}
     label = entries[f"p{k}.label"].astype(np.int64)
@@ -236,7 +256,9 @@ def _plate(entries: Mapping[str, NDArray[Any]], k: int, said: Mapping[str, Any])
     outside = labels.index(())
     while inside[outside]:
         outside = labels.index((), outside + 1)
-    return Plate(faces, labels, inside, outside, entries[f"p{k}.extent_ring"], entries[f"p{k}.extent_at"])
+    rows = entries.get(f"p{k}.stretch")
+    borders = None if rows is None else _borders_in(rows, claims, labels, faces, outside)
+    return Plate(faces, labels, inside, outside, entries[f"p{k}.extent_ring"], entries[f"p{k}.extent_at"], borders)
 
 
 def _edges(ring: NDArray[np.int64], ring_at: NDArray[np.int64], face_at: NDArray[np.int64]) -> tuple[Any, Any]:

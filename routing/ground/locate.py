@@ -47,12 +47,15 @@ class Answers:
 class Reach:
     """How far to look, in m2, and how far to tell a margin, in m.
 
-    A class s is within reach of a point of class c at distance d when d2 <= max(zone2, error2 + max(accuracy2[c],
-    accuracy2[s])). `error2`: squared location error, one per point or a single one; `accuracy2`: of the lines of each class.
+    A class s is within reach of a point of class c when an edge of s, of kind k, is at a distance d with d2 <= max(zone2[k], error2 +
+    accuracy2), where accuracy2 is line2[k], or if that is below 0, max(accuracy2[c], accuracy2[s]); if zone2[k] is below 0, only
+    when the point is on the edge. `error2`: squared location error, one per point or a single one; `accuracy2`: of the lines of
+    each class; `zone2`, `line2`: of each kind of edge.
     """
 
     error2: Floats
-    zone2: float
+    zone2: Floats
+    line2: Floats
     accuracy2: Floats
     cap_m: float
 
@@ -126,13 +129,13 @@ def spread(n: int, workers: int, work: Callable[[int, int], None], least: int = 
 def _arrays(cells: Cells) -> tuple[Any, ...]:
     c = cells
     return (c.origin[0], c.origin[1], c.top, c.columns, c.rows, c.reach, c.n_class,
-            c.root, c.child, c.start, c.pool, c.edge, c.flip)  # fmt: skip
+            c.root, c.child, c.start, c.pool, c.edge, c.flip, c.of, c.kind)  # fmt: skip
 
 
 def _asked(reach: Reach, answers: Answers) -> tuple[Any, ...]:
     """Reach and answers as the kernel takes them, in mm."""
     many = len(answers.context) > 1
-    return (reach.error2 * 1e6, len(reach.error2) > 1, reach.zone2 * 1e6, reach.accuracy2 * 1e6, reach.cap_m,
+    return (reach.error2 * 1e6, len(reach.error2) > 1, reach.zone2 * 1e6, reach.line2 * 1e6, reach.accuracy2 * 1e6, reach.cap_m,
             answers.lead, answers.unsure, answers.context, many)  # fmt: skip
 
 
@@ -176,8 +179,8 @@ def _leaf(root, child, columns, rows, top, x, y):  # type: ignore[no-untyped-def
 
 @njit(cache=True, nogil=True)
 def _full(  # type: ignore[no-untyped-def]
-    x, y, error2, each_error, zone2, accuracy2, cap, lead, unsure, context, each_context,
-    ox, oy, top, columns, rows, reach, n_class, root, child, start, pool, edge, flip,
+    x, y, error2, each_error, zone2, line2, accuracy2, cap, lead, unsure, context, each_context,
+    ox, oy, top, columns, rows, reach, n_class, root, child, start, pool, edge, flip, of, kind,
     lo, hi, own_out, margin_out, runner_out, doubt_out, near_out, n_near_out,
 ):  # fmt: skip
     # One long loop on purpose: arrays handed to an inner function cost an atomic count each, ten times the work itself.
@@ -216,19 +219,26 @@ def _full(  # type: ignore[no-untyped-def]
             a2 = accuracy2[own]
             groups = pool[p]
             p += 1
+            last = -1
             for _ in range(groups):
-                s = pool[p]
+                s = of[pool[p]]
+                like = kind[pool[p]]
                 n = pool[p + 1]
                 p += 2
                 if s != own:
                     d = cap2
                     for j in range(p, p + n):
                         d = min(d, distance2(edge, pool[j], px, py))
-                    true2 = e2 + max(a2, accuracy2[s])
-                    if d <= max(max(zone2, true2), 1.0):  # ON_LINE_MM ** 2
-                        if m < width:
-                            near_out[i, m] = 4 * s + (2 if d <= 1.0 else (1 if d <= true2 else 0))
-                        m += 1
+                    true2 = e2 + (line2[like] if line2[like] >= 0.0 else max(a2, accuracy2[s]))
+                    if d <= 1.0 or (zone2[like] >= 0.0 and d <= max(zone2[like], true2)):  # ON_LINE_MM ** 2
+                        code = 4 * s + (2 if d <= 1.0 else (1 if d <= true2 else 0))
+                        if s != last:  # else an edge of another kind has told of this class, which keeps its higher level
+                            if m < width:
+                                near_out[i, m] = code
+                            m += 1
+                            last = s
+                        elif m <= width:
+                            near_out[i, m - 1] = max(near_out[i, m - 1], code)
                     if lead[k, s] != mine:
                         if d <= max(true2, 1.0):
                             doubt |= 1  # NEAR_DOUBT

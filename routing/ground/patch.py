@@ -25,6 +25,7 @@ from routing.ground.cells import (
     _edges,
     _morton,
     _reached,
+    groups_of,
 )
 from routing.ground.faces import Subdivision
 from routing.ground.noding import Ints
@@ -48,6 +49,7 @@ class Roots:
     edge: Floats
     left: Small
     right: Small
+    kind: Small | None
     at: Ints
     who: Small
     corner: Small
@@ -69,7 +71,7 @@ class Roots:
         return column, row
 
 
-def roots(faces: Subdivision, n_class: int, outside: int, reach_m: float) -> Roots | None:
+def roots(faces: Subdivision, n_class: int, outside: int, reach_m: float, kind: Small | None = None) -> Roots | None:
     """The root cells of `cells.index` with the same arguments; None for a plate without edges."""
     if not len(faces.edge):
         return None
@@ -94,7 +96,8 @@ def roots(faces: Subdivision, n_class: int, outside: int, reach_m: float) -> Roo
     who_small = who[order].astype(np.int32)
     corner = _corners(edge, left ^ right, at, who_small, columns, rows, size, outside)
     start = int(origin[0]), int(origin[1])
-    return Roots(start, top, floor, columns, rows, reach, n_class, outside, edge, left, right, at, who_small, corner)
+    kind = None if kind is None else kind[place]
+    return Roots(start, top, floor, columns, rows, reach, n_class, outside, edge, left, right, kind, at, who_small, corner)
 
 
 def built(of: Roots, cells: Ints) -> Cells:
@@ -104,10 +107,13 @@ def built(of: Roots, cells: Ints) -> Cells:
     at = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     rows = np.repeat(of.at[:-1] - at[:-1], count) + np.arange(at[-1])
     flip = of.left ^ of.right
+    group = groups_of(of.left, of.right, of.kind, of.n_class)
     corner = np.full(len(of.corner), of.outside, np.int32)
     corner[cells] = of.corner[cells]
     root, child, start, pool = _build(
-        of.edge, flip, of.left, of.right, of.n_class, at, of.who[rows], corner, of.columns, of.rows,
+        of.edge, flip, group.left, group.right, group.of, of.n_class, at, of.who[rows], corner, of.columns, of.rows,
         of.top, of.floor, WANT, WANT_CROSSING, CROWDED, of.reach,
     )  # fmt: skip
-    return Cells(of.origin, of.top, of.columns, of.rows, of.reach, of.n_class, root, child, start, pool, of.edge, flip)
+    return Cells(
+        of.origin, of.top, of.columns, of.rows, of.reach, of.n_class, root, child, start, pool, of.edge, flip, group.of, group.kind,
+    )  # fmt: skip

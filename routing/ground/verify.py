@@ -6,7 +6,7 @@ Shares nothing with the compiler: reads the file by itself, knows of routing onl
     structure  indices, order of vertices, rings that enclose ground, shells and holes
     twin, sweep, areas   the faces fill the outside rings without overlap (the theorem stands in verify_plane.py)
     extent     the faces marked inside fill exactly the declared extent
-    labels     every label names claims that exist
+    labels     every label names claims that exist, and so does every stretch of border
     time       the intervals cover all time, each instant once
     keeper     every interval x category group x turn x finder has one lead row, every entry of it a squad
     nearest    pieces of gaps belong to the nearest squad, borders between them lie midway
@@ -34,6 +34,7 @@ from routing.ground.verify_nearest import check_nearest
 from routing.ground.verify_plane import Edges, Plane, check_extent, check_plane, plane_of
 from routing.ground.verify_read import Compiled, NotAMap, Plate, assemble, load, loaded, seal_of
 from routing.ground.verify_source import Source, check_facts, check_source
+from routing.ground.verify_stretch import check_drawn, check_stretches
 
 __all__ = [
     "SENTENCES", "Check", "Compiled", "Finding", "NotAMap", "Place", "Plate", "Source",
@@ -54,6 +55,7 @@ def verify(compiled: Compiled, sources: Iterable[Source] | None = None) -> tuple
     claims = compiled.manifest["claims"]
     said, sound = _said(compiled)
     planes, ground = _planes(compiled)
+    for plane, edges in planes: ground += check_stretches(plane, edges, compiled)
     findings += said + ground
     if sound:
         for plane, edges in planes: findings += [*check_gaps(plane.k, plane.plate, claims), *check_nearest(plane, edges, compiled)]
@@ -106,3 +108,4 @@ def _faithful(compiled: Compiled, sources: Iterable[Source], planes: Planes) -> 
     told = [Source(*source) for source in sources]
     yield from check_facts(compiled, [plane for plane, _ in planes], told)
     for plane, edges in planes: yield from check_source(plane, edges, compiled, told)
+    for plane, _ in planes: yield from check_drawn(plane, compiled, told)

@@ -150,6 +150,23 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "标签 {label} 含主张“{claim}”,它属于 {kind} 类,没有地面。",
         "Label {label} names claim {claim!r}, which is of kind {kind} and has no ground.",
     ),
+    "labels.stretch_index": _pair(
+        "界段表第 {row} 行提到不存在的顶点或主张,或两端次序颠倒。",
+        "Row {row} of the border stretches names a vertex or claim that is not there, or its ends in the wrong order.",
+    ),
+    "labels.stretch_order": _pair("界段表第 {row} 行不大于前一行。", "Row {row} of the border stretches is not greater than the last."),
+    "labels.stretch_edge": _pair("界段表有 {edges} 行不是这个图版的边。", "{edges} border stretch rows are no edges of this plate."),
+    "labels.stretch_kind": _pair(
+        "界段表提到主张“{claim}”,它属于 {kind} 类。", "The border stretches name claim {claim!r}, which is of kind {kind}."
+    ),
+    "labels.stretch_width": _pair(
+        "界段“{claim}”的 {field} 是 {value},不是不小于 0 的米数。",
+        "The border stretch {claim!r} has {field} = {value}, which is no number of metres from 0 up.",
+    ),
+    "labels.stretch_time": _pair(
+        "界段“{claim}”在有效期 {interval} 无效,而该期使用这个图版。",
+        "The border stretch {claim!r} is not in force in interval {interval}, which uses this plate.",
+    ),
     "labels.kind": _pair("主张“{claim}”的种类“{kind}”不存在。", "Claim {claim!r} has the unknown kind {kind!r}."),
     "labels.squad": _pair(
         "主张“{claim}”的中队“{squad}”不在名单中。", "Claim {claim!r} names squad {squad!r}, which is not listed."
@@ -277,6 +294,13 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
     "faithful.vertex": _pair(
         "“{claim}”的原始边界有 {vertices} 个顶点在地图的边界上找不到。",
         "{vertices} vertices of the source of claim {claim!r} are not on its border in the map.",
+    ),
+    "faithful.stretch_line": _pair(
+        "界段“{claim}”有 {points} 处不在所画的线上。", "The border stretch {claim!r} lies off its drawn line at {points} places."
+    ),
+    "faithful.stretch_bare": _pair(
+        "界段“{claim}”所画的线有 {metres} 米在地图里没有边。",
+        "{metres} m of the drawn line of the border stretch {claim!r} have no edge in the map.",
     ),
     "faithful.area": _pair(
         "“{claim}”在地图里面积 {map_m2} 平方米,原始面积 {source_m2} 平方米,差距超过边界误差 {allowed_m2}。",

@@ -19,7 +19,8 @@ from routing.ground.verify_finding import Finding, Place
 from routing.ground.verify_read import Compiled, Ints, Plate
 from routing.ground.verify_sets import distinct, minus
 
-KINDS = frozenset({"territory", "township", "agreement", "designation", "not_served", "nearest", "direct"})
+KINDS = frozenset({"territory", "township", "agreement", "designation", "not_served", "nearest", "direct", "stretch"})
+GROUNDLESS = frozenset({"direct", "stretch"})
 OF_A_SQUAD = frozenset({"territory", "designation", "nearest", "direct"})
 COLUMNS = ("interval", "group", "turn", "finder", "lead row")
 OPEN_RULES = frozenset({"designation", "agreement"})
@@ -59,8 +60,8 @@ def check_labels(k: int, plate: Plate, claims: Claims) -> Iterator[Finding]:
         for number in numbers:
             if not 0 <= number < len(claims):
                 yield _label(k, plate, "claim", label, claim=number, claims=len(claims))
-            elif claims[number]["kind"] == "direct":
-                yield _label(k, plate, "groundless", label, claim=claims[number]["id"], kind="direct")
+            elif claims[number]["kind"] in GROUNDLESS:
+                yield _label(k, plate, "groundless", label, claim=claims[number]["id"], kind=claims[number]["kind"])
 
 
 def _label(k: int, plate: Plate, what: str, label: int, **facts: object) -> Finding:

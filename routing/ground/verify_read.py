@@ -43,6 +43,8 @@ PLATE_ENTRIES: Mapping[str, tuple[str, int]] = {
     "lead": ("<i4", 2),
 }
 """Entry of a plate -> type on disk, number of axes."""
+SPARE_ENTRIES: Mapping[str, tuple[str, int]] = {"stretch": ("<i8", 2)}
+"""Entries that a plate may have."""
 MAP_ENTRIES: Mapping[str, tuple[str, int]] = {"manifest": ("|u1", 1), "seal": ("|u1", 1), "contexts": ("<i8", 2)}
 MAGIC = b"\x93NUMPY\x01\x00"
 HEADER = re.compile(r"\{'descr': '([^']{1,8})', 'fortran_order': False, 'shape': \(([0-9]{1,18}(?:, ?[0-9]{1,18})*,?|)\), \} *\n")
@@ -120,6 +122,7 @@ class Plate:
     labels: tuple[tuple[int, ...], ...]
     inside: tuple[int, ...]
     extent_area2: int
+    stretch: Ints | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,7 @@ def _header(file: IO[bytes], entry: str, path: str) -> tuple[str, tuple[int, ...
 
 def _layout(entry: str, path: str) -> tuple[str, int]:
     plate = PLATE_NAME.fullmatch(entry)
-    layout = PLATE_ENTRIES.get(plate[2]) if plate else MAP_ENTRIES.get(entry)
+    layout = {**PLATE_ENTRIES, **SPARE_ENTRIES}.get(plate[2]) if plate else MAP_ENTRIES.get(entry)
     if layout is None: raise EntryUnknown(path=path, entry=entry)
     return layout
 
@@ -254,7 +257,10 @@ def _plate(entries: Mapping[str, Array], k: int, said: Mapping[str, Any], path: 
     for name, width in (("xy", 2), ("lead", len(labels) + 1)):
         if arrays[name].shape[1] != width:
             raise EntryMistyped(path=path, entry=f"p{k}.{name}", given=str(arrays[name].shape), expected=f"(n, {width})")
-    return Plate(**arrays, labels=labels, inside=tuple(said["inside"]), extent_area2=int(said["extent_area2"]))
+    stretch = entries.get(f"p{k}.stretch")
+    if stretch is not None and stretch.shape[1] != 3:
+        raise EntryMistyped(path=path, entry=f"p{k}.stretch", given=str(stretch.shape), expected="(n, 3)")
+    return Plate(**arrays, labels=labels, inside=tuple(said["inside"]), extent_area2=int(said["extent_area2"]), stretch=stretch)
 
 
 # ---- the manifest ---------------------------------------------------------------------------------------------------

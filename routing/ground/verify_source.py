@@ -37,6 +37,8 @@ THIN_MM = 0.75
 REACH = 2**31 - 8
 """mm from the plate's corner within which two coordinates pack into one number."""
 EXTENT = "extent"
+PLATED = frozenset({"territory", "stretch"})
+"""Kinds that have the plate cut in time."""
 
 Floats = NDArray[np.float64]
 
@@ -113,6 +115,7 @@ def check_source(plane: Plane, edges: Edges, compiled: Compiled, sources: Iterab
         if c is None: continue
         if source.ground is None and source.kind == "agreement": continue  # holds along a border, its zone is made by compiling
         force = _in_force(source, plane.k, compiled, period)
+        if source.kind == "stretch": continue  # a line is nobody's ground: see verify_stretch.py
         ground = shapely.Polygon() if source.ground is None else source.ground
         if force: grounds.setdefault(c, []).append(ground)
         elif force is False and border.area2.get(c): yield _found(plane, "not_in_force", names[c], None)
@@ -131,14 +134,14 @@ def _found(plane: Plane, what: str, claim: str, place: Place | None, **facts: ob
 def _in_force(source: Source, k: int, compiled: Compiled, findings: list[Finding]) -> bool | None:
     """Does the claim hold on this plate? None: on no interval of it; that is a finding only where it has ground.
 
-    A territory must hold during all of the plate's intervals or none; other claims may come and go on one plate.
+    A territory or stretch must hold during all of the plate's intervals or none; other claims may come and go on one plate.
     """
     period = source.since, source.until
     mine = {i: holds(period, span(interval)) for i, interval in enumerate(compiled.manifest["intervals"]) if interval["plate"] == k}
     findings += [_fact("period", source.id, interval=i) for i, held in mine.items() if held is None]
     seen = [held for held in mine.values() if held is not None]
     if not seen: return None
-    if source.kind == "territory" and len(set(seen)) > 1: findings.append(_fact("plate_shared", source.id, used=k))
+    if source.kind in PLATED and len(set(seen)) > 1: findings.append(_fact("plate_shared", source.id, used=k))
     return any(seen)
 
 

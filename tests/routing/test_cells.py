@@ -31,7 +31,7 @@ def subdivided(shapes: list[Any]) -> tuple[Subdivision, tuple[tuple[int, ...], .
 def found(cells: Cells, n_class: int, xy: Floats, reach_m: float = 15.0) -> Found:
     """Each class leads itself, so the margin is the distance to any other."""
     answers = Answers(np.arange(n_class, dtype=np.int32)[None, :], np.zeros((1, n_class), bool), ONE)
-    reach = Reach(np.zeros(1), reach_m**2, np.zeros(n_class), min(100.0, cells.reach / 1000))
+    reach = Reach(np.zeros(1), np.array([reach_m**2]), np.array([-1.0]), np.zeros(n_class), min(100.0, cells.reach / 1000))
     return locate(cells, xy[:, 0].copy(), xy[:, 1].copy(), reach, answers)
 
 

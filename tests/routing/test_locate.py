@@ -32,7 +32,7 @@ def plain(lead: list[int], unsure: list[bool] | None = None) -> Answers:
 
 def reach(n_class: int, error: float | Floats = 0.0, zone: float = 15.0, accuracy: Floats | None = None) -> Reach:
     e2 = np.atleast_1d(np.asarray(error, float)) ** 2
-    return Reach(e2, zone**2, np.zeros(n_class) if accuracy is None else accuracy**2, 100.0)
+    return Reach(e2, np.array([zone**2]), np.array([-1.0]), np.zeros(n_class) if accuracy is None else accuracy**2, 100.0)
 
 
 def one(got: Found, i: int = 0) -> dict[int, int]:

@@ -19,10 +19,10 @@ from routing.ground.certificate import sealed
 from routing.ground.noding import linework
 from routing.ground.verify import load, verify
 from routing.jurisdiction import JurisdictionMap, micros
-from routing.model import ALWAYS, AgreementRule, Category, Cycle, Location, Period, SquadCode, Step, Territory
+from routing.model import ALWAYS, AgreementRule, Category, Cycle, Location, Period, SquadCode, Step, Stretch, Territory
 from routing.route import Complaints, Router, contexts_of, route
 from tests import city, oracle
-from tests.city import agreement, compiled, day, designation, direct, not_served, territory, township
+from tests.city import agreement, compiled, day, designation, direct, not_served, stretch, territory, township
 
 SQUADS = ("ne", "nw", "se", "sw")
 CATEGORIES = (None, "snack", "fruit", "gas leak", "rails")
@@ -79,6 +79,10 @@ class World:
         printer.text(repr(self))
 
     @property
+    def drawn(self) -> list[tuple[Stretch, Any]]:
+        return [(g.claim, g.geometry) for g in self.grounds if isinstance(g.claim, Stretch)]
+
+    @property
     def whole(self) -> frozenset[str]:
         return frozenset(g.claim.id for g in self.grounds if g.claim.id.startswith("agreement:whole"))
 
@@ -93,7 +97,38 @@ def worlds(draw: st.DrawFn) -> World:
     first = territory("ne", shapely.Polygon([(0, 0), (draw(st.sampled_from([0.0004, 1, 3])) * step, 0), (0, step)]))
     made = [first, *(draw(claims(step, n)) for n in range(draw(st.integers(0, 7))))]
     extent = draw(st.one_of(st.none(), shapes(step)))
-    return World(made, extent, step, zone, compiled(made, extent, zone))
+    on = compiled(made, extent, zone)
+    found = draw(stretches(on)) if step >= 1.0 else []
+    return World(made + found, extent, step, zone, compiled(made + found, extent, zone) if found else on)
+
+
+@st.composite
+def stretches(draw: st.DrawFn, on: JurisdictionMap) -> list[Claimed]:
+    """Some stretches of border with widths of their own: whole edges or parts of one, also two over each other, each in force
+    just as long as its border is where it is."""
+    made = []
+    for n in range(draw(st.integers(0, 4))):
+        interval = on.intervals[draw(st.integers(0, len(on.intervals) - 1))]
+        plate = on.plates[interval.plate]
+        ground = [{on.claims[i] for i in label if isinstance(on.claims[i], Territory)} for label in plate.labels]
+        of = np.append(plate.faces.label, plate.outside)[plate.faces.side]
+        edges = [e for e, (a, b) in enumerate(of.tolist()) if ground[a] != ground[b]]
+        if not edges:
+            continue
+        e = draw(st.sampled_from(edges))
+        squads = [{g.squad for g in ground[c]} for c in of[e].tolist()]
+        a, b = plate.faces.xy[plate.faces.edge[e]] / 1000.0
+        cut = sorted(draw(st.sampled_from([(0.0, 1.0), (0.0, 0.5), (0.25, 0.75)])))
+        line = [tuple(np.round(a + t * (b - a), 3).tolist()) for t in cut]
+        if line[0] == line[1]:
+            continue
+        sides = draw(st.sampled_from(["", "|".join(sorted(squads[0] ^ squads[1]))]))
+        widths = {
+            "zone_m": draw(st.sampled_from([None, 0.0, 5.0, 40.0, 130.0])),
+            "accuracy_m": draw(st.sampled_from([None, 0.0, 8.0, 120.0])),
+        }
+        made.append(stretch(f"{n}", sides, *line, held=Period(interval.since, interval.until), **widths))
+    return made
 
 
 @st.composite
@@ -139,10 +174,14 @@ class Asked:
     arrays: Complaints
 
 
+def is_line(ground: Claimed) -> bool:
+    return isinstance(ground.claim, Stretch)
+
+
 def ask(world: World, seed: int, n: int = 24) -> Asked:
     """Places on corners, edges and around them, and anywhere; with errors, categories, instants at the joints, finders."""
     rng = np.random.default_rng(seed)
-    lines = linework([g.geometry for g in world.grounds if g.geometry is not None]).segment / 1000.0
+    lines = linework([g.geometry for g in world.grounds if g.geometry is not None and not is_line(g)]).segment / 1000.0
     where = rng.uniform(-2 * world.step, 11 * world.step, (n, 2))
     if len(lines):
         a = lines[rng.integers(len(lines), size=n)]
@@ -229,7 +268,7 @@ def test_answers_are_those_told_by_shapely_and_the_ladder_in_words(world: World,
     asked = ask(world, seed)
     routed = route(world.on, asked.arrays)
     contexts, number = contexts_of(world.on, asked.arrays)
-    grounds = {c.interval: oracle.Ground(world.on, c.interval, world.whole) for c in contexts}
+    grounds = {c.interval: oracle.Ground(world.on, c.interval, world.whole, world.drawn) for c in contexts}
     number = np.broadcast_to(number, len(routed))
     for i, place in enumerate(asked.places):
         sheet = world.on.sheet(contexts[number[i]])
@@ -252,9 +291,10 @@ def test_faces_hold_what_parity_says(world: World, seed: int) -> None:
     at = INSTANTS[seed % len(INSTANTS)]
     interval = next(i for i in on.intervals if at in Period(i.since, i.until))
     plate = on.plates[interval.plate]
-    kept = [g for g in world.grounds if g.geometry is not None and on.claim_number[g.claim.id] in interval.claims]
+    areas = [g for g in world.grounds if g.geometry is not None and not is_line(g)]
+    kept = [g for g in areas if on.claim_number[g.claim.id] in interval.claims]
     lines = linework([g.geometry for g in kept])
-    others = linework([g.geometry for g in world.grounds if g.geometry is not None] + [extent_of(world)])
+    others = linework([g.geometry for g in areas] + [extent_of(world)])
     places = ask(world, seed).arrays
     xy = np.stack([places.x, places.y], 1) * 1000.0
     clear = oracle.from_lines(others, xy) > 1.5
