@@ -78,7 +78,7 @@ class WorkingCalendar:
 
     def between(self, a: datetime, b: datetime) -> timedelta:
         """Working time from a to b; none where b is not after a."""
-        total = NOTHING
+        total, a, b = NOTHING, a.astimezone(UTC), b.astimezone(UTC)  # in one zone Python compares by the wall
         if b > a:
             for begin, end in self._worked(a):
                 if begin >= b:

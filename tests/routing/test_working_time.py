@@ -149,6 +149,15 @@ def test_nothing_asked_is_the_instant_itself_and_backwards_is_nothing() -> None:
     assert calendar.between(at, at - DAY) == timedelta(0)
 
 
+def test_times_of_one_zone_are_told_apart_where_the_hour_comes_twice() -> None:
+    """Of two times in one zone Python compares what the wall shows, which is the same at the first 2:30 and the second."""
+    zone = ZoneInfo("Europe/Berlin")
+    calendar = WorkingCalendar(zone, (((0, 1440),),) * 7)
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=zone)
+    assert calendar.between(first, first.replace(fold=1)) == HOUR
+    assert calendar.after(first, HOUR) == first.replace(fold=1).astimezone(UTC)
+
+
 def test_years_nobody_announced() -> None:
     calendar = WorkingCalendar(SHANGHAI, (OFFICE,) * 7, announced=frozenset({2026}))
     at = datetime(2026, 12, 31, 15, tzinfo=UTC)
