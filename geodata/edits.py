@@ -20,6 +20,7 @@ import shapely
 from geodata.arcs import ArcIndex, Coverage, Holders, located, millimetres
 from geodata.coverages import coverage_of, relabelled, renamed, reshaped
 from geodata.layer import CLAIM_LAYERS, COVERAGES, LayerName, Row, in_metres, on_grid
+from geodata.working_days import check_row
 from routing.errors import JieguanError
 from routing.ground.noding import Ints
 from routing.jurisdiction import NoSuchSquad
@@ -441,8 +442,10 @@ class PutRow(Edit):
         return replace(draft, rows={**draft.rows, row.key: row})
 
     def check(self, draft: Draft) -> None:
-        """Squads that the row names must be there. Raises NoSuchSquad."""
+        """Squads that the row names must be there, and a calendar readable. Raises NoSuchSquad, BadCalendar, BadHours, NeverWorked."""
         row = row_of(self.row)
+        if row.layer is LayerName.CALENDAR:
+            check_row(row)
         missing = squads_named(row) - {k[1] for k in draft.rows if k[0] == LayerName.SQUAD.value}
         if missing:
             raise NoSuchSquad(of=f"{row.layer.value} {row.code}", value=", ".join(sorted(missing)))

@@ -107,6 +107,7 @@ class Action(StrEnum):
     SUSPEND = "suspend"
     REFUSE_SUSPENSION = "refuse_suspension"
     RESUME = "resume"
+    REACH = "reach"
     REPORT = "report"
     TAKE_TO_CHECK = "take_to_check"
     FAIL = "fail"
@@ -126,7 +127,8 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One thing that somebody wants done, with what it takes. `squads`: those of joint work. `review`: when a suspension ends."""
+    """One thing that somebody wants done, with what it takes. `squads`: those of joint work. `review`: when a suspension ends.
+    `milestone`: what of a limit in stages was reached."""
 
     action: Action
     actor: Actor
@@ -137,6 +139,7 @@ class Order:
     evidence: tuple[str, ...] = ()
     document: str = ""
     review: datetime | None = None
+    milestone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ class Why(StrEnum):
     NO_OTHERS = "no_others"
     NO_REVIEW = "no_review"
     NO_DOCUMENT = "no_document"
+    NO_MILESTONE = "no_milestone"
     NOT_REPLIED = "not_replied"
     PARTS_OPEN = "parts_open"
     SUPERVISION_OPEN = "supervision_open"
@@ -293,6 +297,10 @@ def _others(case: Case, order: Order) -> Why | None:
 
 def _review(_: Case, order: Order) -> Why | None:
     return None if order.review is not None and order.review > order.at else Why.NO_REVIEW
+
+
+def _milestone(_: Case, order: Order) -> Why | None:
+    return None if order.milestone.strip() else Why.NO_MILESTONE
 
 
 def _replied(case: Case, _: Order) -> Why | None:
@@ -484,6 +492,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     _t(A.GRANT_EXTENSION, WORKED, None, DESK, _asked_extension, _reason, effect=_set(extension_asked=False)),
     _t(A.REFUSE_EXTENSION, WORKED, None, DESK, _asked_extension, _reason, effect=_set(extension_asked=False)),
     # the end
+    _t(A.REACH, WORKED, None, SQUAD, _holder, _milestone, _evidence),
     _t(A.REPORT, WORKED, S.FEEDBACK, SQUAD, _holder, _reason, _evidence, _no_parts, effect=_reported),
     _t(A.TAKE_TO_CHECK, S.FEEDBACK, S.CHECKING, CHECKERS, _not_own_work),
     _t(A.FAIL, S.CHECKING, S.HANDLING, CHECKERS, _reason, _not_own_work, effect=_failed),
@@ -519,7 +528,7 @@ def step(case: Case, order: Order) -> Moved | Refused:
     return Moved(after, Event(order, case.state, after.state, case.holder, after.holder))
 
 
-BROUGHT: frozenset[Guard] = frozenset({_reason, _evidence, _document, _squad, _other_squad, _others, _review})
+BROUGHT: frozenset[Guard] = frozenset({_reason, _evidence, _document, _squad, _other_squad, _others, _review, _milestone})
 """Guards that look at what an order brings. The others look at who asks, or at the case."""
 
 

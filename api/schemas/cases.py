@@ -113,6 +113,7 @@ class OrderIn(Strict):
     evidence: Annotated[tuple[Annotated[Line, Field(min_length=1)], ...], Field(max_length=50)] = ()
     document: Annotated[Line, Field(max_length=200)] = ""
     review: Instant | None = None
+    milestone: Annotated[Line, Field(max_length=60)] = ""
     where: PlaceIn | None = None
     category: CategoryCode | None = None
 

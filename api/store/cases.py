@@ -53,9 +53,9 @@ def columns_of(case: Case) -> dict[str, Any]:
     return {**columns, "state": case.state.value, "open": case.open}
 
 
-def rank_of(row: CaseFile) -> int:
-    """Red: a hazard, or under supervision; else doubtful or not."""
-    if row.hazard or row.supervisions:
+def rank_of(row: CaseFile, at: datetime) -> int:
+    """Red: a hazard, under supervision, or late by then; else doubtful or not."""
+    if row.hazard or row.supervisions or (row.open and row.due_at is not None and row.due_at < at):
         return RED
     return DOUBTFUL if row.doubtful else CALM
 
@@ -79,7 +79,7 @@ def next_number(session: Session, day: dt.date) -> str:
 
 def add(session: Session, row: CaseFile) -> None:
     """A new case, with its parts."""
-    row.version, row.rank = 1, rank_of(row)
+    row.version, row.rank = 1, rank_of(row, row.changed_at)
     session.add(row)
     session.flush()
     _keep_parts(session, row)
@@ -105,7 +105,8 @@ def put(session: Session, row: CaseFile, case: Case, at: datetime, **more: Any) 
     """A locked row after a move. `more`: other columns that changed with it."""
     for name, value in (columns_of(case) | more).items():
         setattr(row, name, value)
-    row.version, row.changed_at, row.rank = row.version + 1, next_instant(at, row.changed_at), rank_of(row)
+    row.version, row.changed_at = row.version + 1, next_instant(at, row.changed_at)
+    row.rank = rank_of(row, row.changed_at)
     session.flush()
     _keep_parts(session, row)
 

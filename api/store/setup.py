@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from api.store.presets import ladder, limits
 from api.store.tables import WHOLE, CaseFile, Category, ChainHead, Rule
 from geodata import categories
 from geodata.db import schema
@@ -79,6 +80,8 @@ def _begin(url: str | Path) -> None:
         if session.get(ChainHead, 1) is None:
             session.add(ChainHead(id=1, event_id=0, hash=GENESIS))
             session.add_all(_vocabulary())
+            session.add_all(limits(ALWAYS, HAZARDS))
+            session.add_all(ladder(ALWAYS))
             session.add(Rule(name=RETENTION, scope=ALL, since=ALWAYS, until=None, value=RETENTION_DAYS, document="默认 default"))
 
 

@@ -17,15 +17,18 @@ from api.store import cases
 from api.store.record import Entry, Page
 from api.store.setup import vocabulary
 from api.store.tables import CaseFile, Category, Reporter
+from api.usecases import clocks
 from api.usecases.map_route import change_told, question_told
 from api.usecases.office import Office, about_case, decision_of, seal
 from api.usecases.placing import Found, Where, decided
 from api.usecases.replays import Answer, Asked, before, once
 from api.usecases.signs import question_words
 from api.words_cases import CHANNELS, state_words
+from api.words_limits import warning
 from geodata import categories
 from routing.case import received
 from routing.errors import JieguanError, Lang
+from routing.limits import Move
 from routing.model import SquadCode
 
 FUTURE = timedelta(minutes=10)
@@ -200,10 +203,15 @@ def _filed(
         **cases.columns_of(begun) | placed, number=number, received_at=now, changed_at=now, created_by=who.account,
         category=complaint.category, channel=complaint.channel, occurred_at=at, found_by=complaint.found_by,
         confidential=complaint.confidential, to_supervision=category is not None and category.to_supervision, against=complaint.against,
-        hazard=category is not None and category.hazard, due_at=None, cluster_id=None, key=key,
+        hazard=category is not None and category.hazard, cluster_id=None, key=key,
         words=seal(of.vault, key, words, about_case(number)),
     )  # fmt: skip
+    move = Move(None, begun, "received", now, complaint.category, complaint.channel)
+    then = clocks.followed(of, session, found.version, (), move)
+    for name, value in clocks.columns(then).items():
+        setattr(row, name, value)
     cases.add(session, row)
+    clocks.keep(of, session, row, (), then)
     return row
 
 
@@ -227,6 +235,7 @@ def _told(row: CaseFile, found: Found, signs: Any, lang: Lang) -> Mapping[str, A
     return {
         "number": row.number, "version": row.version, "state": row.state, "state_name": state_words(row.state, lang),
         "squad": row.lead, "squad_name": signs.squads.get(row.lead, row.lead), "assist": list(row.assist), "holder": row.holder,
+        "due_at": None if row.due_at is None else row.due_at.isoformat(), "due_warning": warning(row.assumed_year, lang),
         "doubtful": row.doubtful, "hazard": row.hazard, "to_supervision": row.to_supervision,
         "location_error": row.place.get("location_error"),
         "decision": decision_of(row, lang),

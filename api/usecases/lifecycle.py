@@ -14,8 +14,11 @@ from sqlalchemy.orm import Session
 
 from api.access import Principal
 from api.store import cases
+from api.store import clocks as kept
+from api.store.clock_tables import ClockRow
 from api.store.record import Entry, Page
 from api.store.tables import CaseFile, Ruling
+from api.usecases import clocks
 from api.usecases.attachments import check_evidence
 from api.usecases.intake import UnknownSquad, category_at, decision_body
 from api.usecases.office import Office, about_event, actors, may_do, seal, visible, whole
@@ -25,6 +28,7 @@ from api.vault import KeyDestroyed
 from api.words_cases import ACTIONS, STATES, WHYS, Said, state_words
 from routing.case import Action, Actor, Case, Moved, Order, Refused, State, Why, step
 from routing.errors import JieguanError, Lang
+from routing.limits import Move
 from routing.model import ClaimId, Decision, Reason, SquadCode, Step
 from routing.route import CAP_M
 
@@ -73,6 +77,11 @@ class VersionMissing(JieguanError):
     )
 
 
+class NoSuchMilestone(JieguanError):
+    zh = "案件 {number} 没有正在计时的阶段“{value}”。可用:{known}。"
+    en = "Case {number} has no milestone {value!r} whose time runs. There are: {known}."
+
+
 class NothingToCorrect(JieguanError):
     zh = "重新派单须更正地点(where)或类别(category):两者都没有变,结果也不会变。"
     en = "To route again takes another place (where) or category: with neither, the answer would be the same."
@@ -91,6 +100,7 @@ class Wanted:
     evidence: tuple[str, ...] = ()
     document: str = ""
     review: datetime | None = None
+    milestone: str = ""
     where: Where | None = None
     category: str | None = None
 
@@ -98,7 +108,7 @@ class Wanted:
 def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, lang: Lang) -> Answer:
     """The case after an order.
 
-    Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, EvidenceMissing, KeyReused.
+    Raises UnknownCase, CaseMovedOn, StaleCase, NotAllowed, UnknownSquad, NothingToCorrect, NoSuchMilestone, EvidenceMissing, KeyReused.
     """
 
     def write(page: Page) -> Answer:
@@ -126,14 +136,28 @@ def apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted)
     if found is not None:
         more = found[0].columns() | found[1]
         more = {name: value for name, value in more.items() if name not in ("lead", "duty")}
-    was_open = row.open
-    cases.put(session, row, moved.case, now, **more)
+    was_open, held = row.open, kept.of_case(session, row.id)
+    if order.action is Action.REACH:
+        _check_milestone(row, held, order.milestone)
+    category = str(more.get("category", row.category))
+    move = Move(
+        case, moved.case, order.action.value, now, category, row.channel, category != row.category, order.milestone, order.review
+    )  # fmt: skip
+    then = clocks.followed(of, session, row.map_version, held, move)
+    cases.put(session, row, moved.case, now, **more, **clocks.columns(then))
+    clocks.keep(of, session, row, held, then)
     if row.cluster_id is not None and row.open != was_open:
         cases.end_cluster(session, row)
     _keep_sides(session, row, moved, who)
     if wanted.action is Action.DESIGNATE:
         session.add(_ruling(row, order, who))
     page.enter(_entry(of, row, moved, before, who, routed_again=found is not None))
+
+
+def _check_milestone(row: CaseFile, held: list[ClockRow], wanted: str) -> None:
+    running = sorted({clock.milestone for clock in held if clock.stopped_at is None and clock.milestone})
+    if wanted not in running:
+        raise NoSuchMilestone(number=row.number, value=wanted[:60], known=", ".join(running) or "-")
 
 
 def _moved(row: CaseFile, case: Case, who: Principal, wanted: Wanted, now: datetime, lead: SquadCode | None) -> Moved:
@@ -162,7 +186,7 @@ def not_allowed(row: CaseFile, action: Action, why: Why, may: list[Action]) -> N
 def _order(wanted: Wanted, actor: Actor, now: datetime, lead: SquadCode | None) -> Order:
     squad = lead if lead is not None else None if wanted.squad is None else SquadCode(wanted.squad)
     squads = tuple(SquadCode(s) for s in wanted.squads)
-    return Order(wanted.action, actor, now, squad, squads, wanted.reason, wanted.evidence, wanted.document, wanted.review)
+    return Order(wanted.action, actor, now, squad, squads, wanted.reason, wanted.evidence, wanted.document, wanted.review, wanted.milestone)
 
 
 def _rerouted(of: Office, session: Session, row: CaseFile, wanted: Wanted) -> tuple[Found, dict[str, Any]]:
@@ -253,7 +277,8 @@ def _entry(of: Office, row: CaseFile, moved: Moved, before: dict[str, Any], who:
     body: dict[str, Any] = {
         "number": row.number, "version": row.version, "action": order.action.value, "before": before, "after": _facts(row),
         "squad": order.squad, "squads": list(order.squads), "document": order.document,
-        "review": None if order.review is None else order.review.isoformat(), "as": order.actor.role.value,
+        "review": None if order.review is None else order.review.isoformat(), "milestone": order.milestone or None,
+        "as": order.actor.role.value,
     }  # fmt: skip
     if routed_again:
         body["decision"] = decision_body(row)

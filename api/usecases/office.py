@@ -15,17 +15,20 @@ from api.access import CALLS, Principal, Row, sees
 from api.store import cases
 from api.store.record import Book
 from api.store.tables import CaseFile
+from api.usecases.calendars import CalendarsKept
 from api.usecases.map_route import reasons_told
 from api.usecases.signs import SignsKept
 from api.vault import KeyDestroyed, Vault
 from api.words import step_words
 from api.words_cases import channel_words, part_words, state_words
+from api.words_limits import light_words, warning
 from geodata import store
 from geodata.db.engine import Database
 from geodata.store import Maps
 from routing.case import Action, Actor, Role, allowed
 from routing.errors import Lang
 from routing.jurisdiction import JurisdictionMap
+from routing.limits import Light, light_at
 from routing.model import SquadCode, Step
 
 REVEALED, LOOKED_AT = "revealed", "looked_at"
@@ -44,6 +47,7 @@ class Office:
     now: Callable[[], datetime]
     zone: tzinfo
     signs: SignsKept = field(default_factory=SignsKept)
+    calendars: CalendarsKept = field(default_factory=CalendarsKept)
 
     def map_at(self, session: Session, at: datetime) -> tuple[str, JurisdictionMap]:
         """The map in force at an instant, by its name. Raises NothingInForce."""
@@ -113,16 +117,25 @@ def brief(of: Office, row: CaseFile, lang: Lang, part: str | None = None) -> dic
     """A case as a line of a queue."""
     words = unseal(of.vault, row.key, row.words, about_case(row.number))
     said = None if words is None else str(words["description"])
+    light = light_of(row, of.now())
     return {
         "number": row.number, "version": row.version, "state": row.state, "state_name": state_words(row.state, lang),
         "category": row.category, "holder": row.holder, "lead": row.lead, "assist": list(row.assist), "joint": list(row.joint),
         "offered": row.offered, "part": part, "part_name": None if part is None else part_words(part, lang),
-        "doubtful": row.doubtful, "hazard": row.hazard, "red": row.rank == cases.RED, "supervisions": row.supervisions,
+        "doubtful": row.doubtful, "hazard": row.hazard, "supervisions": row.supervisions,
+        "red": row.rank == cases.RED or light is Light.RED,
         "confidential": row.confidential, "received_at": _text(row.received_at), "due_at": _text(row.due_at),
+        "light": None if light is None else light.value, "light_name": None if light is None else light_words(light, lang),
+        "due_warning": warning(row.assumed_year, lang),
         "lon": row.place.get("wgs84", [None, None])[0], "lat": row.place.get("wgs84", [None, None])[1],
         "summary": None if said is None else said[:80], "address": None if words is None else words["address"],
         "cluster": row.cluster_id,
     }  # fmt: skip
+
+
+def light_of(row: CaseFile, now: datetime) -> Light | None:
+    """By the nearest of a case's limits; None where none runs."""
+    return None if row.due_at is None or row.yellow_at is None else light_at(row.yellow_at, row.due_at, now)
 
 
 def whole(of: Office, row: CaseFile, who: Principal, lang: Lang, part: str | None = None) -> dict[str, Any]:

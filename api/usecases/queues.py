@@ -16,9 +16,11 @@ from sqlalchemy.orm import Session
 from api.access import Principal, sees
 from api.store import cases
 from api.store.tables import CaseFile, Event, Part
+from api.usecases import clocks
 from api.usecases.erasure import ERASED
 from api.usecases.office import LOOKS, Office, about_event, brief, relation, shown_to, unseal, visible, whole
 from api.words_cases import ACTIONS, action_words
+from api.words_limits import effect_words
 from geodata.db.both import instant_text
 from routing.case import Role
 from routing.errors import JieguanError, Lang
@@ -160,7 +162,9 @@ def one(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
             }
             for s in cases.sides(session, row)
         ]  # fmt: skip
-        return whole(of, row, who, lang, cases.part_of(session, row, who.squad)) | {"sides": sides}
+        return whole(of, row, who, lang, cases.part_of(session, row, who.squad)) | {
+            "sides": sides, "clocks": clocks.told(session, row, of.now(), lang),
+        }  # fmt: skip
 
 
 def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
@@ -177,9 +181,16 @@ def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str
     action = event.body.get("action")
     return {
         "id": event.id, "at": event.at.isoformat(), "kind": event.kind, "actor": event.actor, "role": event.role, "squad": event.squad,
-        "action": action, "action_name": action_words(action, lang) if action in set(ACTIONS) else None,
+        "action": action, "action_name": _name_of(event, lang),
         "facts": dict(event.body), "words": words, "hash": event.hash,
     }  # fmt: skip
+
+
+def _name_of(event: Event, lang: Lang) -> str | None:
+    if event.kind == clocks.KIND:
+        return effect_words(event.body["effect"], lang)
+    action = event.body.get("action")
+    return action_words(action, lang) if action in set(ACTIONS) else None
 
 
 def held(of: Office, who: Principal, number: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ BY_ORDER = {Action.DISPATCH, Action.ACCEPT_RETURN, Action.DESIGNATE, Action.TRAN
 def orders() -> Iterator[Order]:
     """Everything that anybody may ask, with all that it takes."""
     for actor, action in product(ACTORS, Action):
-        full = Order(action, actor, NOW, None, (), "because", ("photo.jpg",), "doc 1", NOW + timedelta(days=3))
+        full = Order(action, actor, NOW, None, (), "because", ("photo.jpg",), "doc 1", NOW + timedelta(days=3), "stop")
         for squad in SQUADS:
             yield replace(full, squad=squad, squads=(squad,))
 
@@ -197,6 +197,7 @@ WANTING = {
     Why.NO_SQUAD: {"squad": None},
     Why.NO_OTHERS: {"squads": ()},
     Why.NO_REVIEW: {"review": NOW},
+    Why.NO_MILESTONE: {"milestone": " "},
 }
 
 

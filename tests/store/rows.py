@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from api.store.clock_tables import ClockRow, Job
 from api.store.record import Entry
 from api.store.setup import opened
 from api.store.tables import CaseFile, Reporter
@@ -34,7 +35,8 @@ def case_file(session: Session, number: str, **other: Any) -> CaseFile:
         "parts": [], "joint": [], "rework": 0, "reopened": 0, "replied": False, "suspension_asked": False,
         "extension_asked": False, "supervisions": 0, "handler": "",
         "category": "GB30428:0501", "channel": "12345", "occurred_at": NOON, "found_by": None, "confidential": False,
-        "to_supervision": False, "against": None, "hazard": False, "rank": 2, "due_at": None, "cluster_id": None,
+        "to_supervision": False, "against": None, "hazard": False, "rank": 2, "due_at": None, "yellow_at": None, "assumed_year": None,
+        "cluster_id": None,
         "key": f"key of {number}", "words": b"sealed", "x_mm": None, "y_mm": None, "error_m": 0.0, "place": {"unlocated": "none"},
         "geom": None, "step": "on_duty", "assist": [], "doubtful": True, "margin_m": 0.0, "runner_up": None, "township": None,
         "reasons": [], "map_version": session.scalars(sa.select(MapVersion.hash)).first(), "rules_version": "1",
@@ -47,6 +49,23 @@ def reporter(case: CaseFile, **other: Any) -> Reporter:
         "case_id": case.id, "key": case.key, "anonymous": False, "sealed": b"sealed", "keep_until": None, "erased_at": None,
     }  # fmt: skip
     return Reporter(**{**plain, **other})
+
+
+def clock(case: CaseFile, **other: Any) -> ClockRow:
+    plain: dict[str, Any] = {
+        "case_id": case.id, "step": "sign", "milestone": "", "squad": "A", "rule_id": 1, "first": False, "all_day": False,
+        "started_at": NOON, "yellow_at": NOON + HOUR, "due_at": NOON + DAY, "paused_at": None, "paused_for": 0, "paused_late": 0,
+        "stopped_at": None, "outcome": None, "told": [], "assumed_year": None,
+    }  # fmt: skip
+    return ClockRow(**{**plain, **other})
+
+
+def job(**other: Any) -> Job:
+    plain: dict[str, Any] = {
+        "kind": "clock", "key": "clock 1", "run_at": NOON + HOUR, "body": {"clock": 1}, "attempts": 0, "leased_until": None,
+        "leased_by": None, "done_at": None, "dead_at": None, "error": None,
+    }  # fmt: skip
+    return Job(**{**plain, **other})
 
 
 def moved(case: CaseFile, after: timedelta = HOUR, **to: Any) -> CaseFile:

@@ -50,7 +50,7 @@ from geodata.db.schema import alembic_config, included
 from geodata.db.tables import Base
 from tests.db.conftest import WORK_CRS, NewUrl
 from tests.db.contents import fill as fill_map
-from tests.store.rows import DAY, HOUR, NOON, case_file, entry, moved, reporter
+from tests.store.rows import DAY, HOUR, NOON, case_file, clock, entry, job, moved, reporter
 
 # ---- the schema ------------------------------------------------------------------------------------------------------
 
@@ -152,6 +152,8 @@ def case(database: Database) -> int:
             Part(case_id=row.id, squad="duty", part="holds", open=True, rank=2, received_at=NOON),
             Ruling(case_id=row.id, squad="A", document="1号文", by="局长", at=NOON, standing="offered", draft_id=None, closed_by=None,
                    closed_at=None),
+            clock(row, squad="A"), clock(row, squad="B", stopped_at=NOON + HOUR, outcome="sign"),
+            job(),
         ])  # fmt: skip
     return int(row.id)
 
@@ -214,6 +216,30 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a head that goes back": ("chain_head_forward", "UPDATE chain_head SET event_id = 0"),
     "a head removed": ("chain_head_forward", "DELETE FROM chain_head"),
     "a second head": ("ck_chain_head_one", "INSERT INTO chain_head (id, event_id, hash) VALUES (2, 9, 'x')"),
+    # time
+    "a limit altered": ("limit_rule_frozen", "UPDATE limit_rule SET amount = 1"),
+    "a limit that ended before it began": ("ck_limit_rule_period", "UPDATE limit_rule SET until = since"),
+    "a limit removed": ("limit_rule_frozen", "DELETE FROM limit_rule"),
+    "a limit of nothing": (
+        "ck_limit_rule_amount",
+        "INSERT INTO limit_rule (step, milestone, amount, unit, since, document, preset) "
+        "SELECT step, milestone, 0, unit, since, document, preset FROM limit_rule",
+    ),
+    "a rung altered": ("escalation_frozen", "UPDATE escalation SET effect = 'notice'"),
+    "a rung removed": ("escalation_frozen", "DELETE FROM escalation"),
+    "a rung at no time": (
+        "ck_escalation_when",
+        "INSERT INTO escalation (effect, since, document, preset) SELECT effect, since, document, preset FROM escalation",
+    ),
+    "a clock that was stopped goes on": (
+        "clock_stopped", "UPDATE clock SET stopped_at = NULL, outcome = NULL WHERE stopped_at IS NOT NULL",
+    ),
+    "a clock begun at another time": ("clock_stopped", "UPDATE clock SET started_at = :earlier"),
+    "a clock of another squad": ("clock_stopped", "UPDATE clock SET squad = 'C'"),
+    "a clock removed": ("clock_stopped", "DELETE FROM clock"),
+    "a clock that stopped without a reason": ("ck_clock_outcome", "UPDATE clock SET stopped_at = :later WHERE stopped_at IS NULL"),
+    "a job that is held by nobody": ("ck_job_lease", "UPDATE job SET leased_until = :later"),
+    "a job that is done and dead": ("ck_job_end", "UPDATE job SET done_at = :later, dead_at = :later"),
     "a rule for less than no time": ("ck_rule_period", "UPDATE rule SET until = since"),
     "a rule below nothing": ("ck_rule_value", "UPDATE rule SET value = -1"),
 }
@@ -244,7 +270,7 @@ def test_no_table_of_them_is_emptied_at_once(new_postgresql: NewUrl) -> None:
 
     with opened(prepared(new_postgresql(initialised=True))) as db:
         for table, name in (("holding", "holding_frozen"), ("event", "event_append_only"), ("chain_head", "chain_head_forward"),
-                            ("ruling", "ruling_frozen")):  # fmt: skip
+                            ("ruling", "ruling_frozen"), ("clock", "clock_stopped"), ("limit_rule", "limit_rule_frozen")):  # fmt: skip
             assert refused(db, run(f"TRUNCATE {table} CASCADE")) == name
 
 
@@ -260,6 +286,8 @@ def test_what_is_unique_is_not_there_twice(database: Database, recorded: int) ->
         "uq_account_name": lambda s: s.add(account(id="b")),
         "uq_account_subject": lambda s: s.add(account(id="b", name="李", subject="iss|1")),
         "uq_case_file_number": lambda s: s.add(case_file(s, "1")),
+        "uq_job_key": lambda s: s.add(job()),
+        "uq_clock_running": lambda s: s.add(clock(s.scalars(sa.select(CaseFile)).one(), squad="A")),
         "uq_event_prev": lambda s: s.execute(
             sa.text("INSERT INTO event SELECT 2, case_id, kind, actor, role, squad, at, body, words, prev, 'x' FROM event")
         ),
@@ -385,7 +413,7 @@ def fill(db: Database, anchor: Anchor) -> None:
                    closed_at=None),
             Attachment(id="f", case_id=row.id, at=NOON, by="a", squad=None, media_type="image/png", size=3, sha256="x", name=b"n",
                        data=b"\0" * 5000),
-            Counter(name="2026-11-02", value=7),
+            Counter(name="2026-11-02", value=7), clock(row, told=[1, 2], paused_for=7), job(error="x"),
             Replay(account="a", key="k", request="r", at=NOON, status=201, headers={"ETag": "x"}, body={"number": "1"}),
         ])  # fmt: skip
     book = Book(db, anchor)

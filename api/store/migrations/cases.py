@@ -156,6 +156,8 @@ def upgrade() -> None:
         _truth("hazard"),
         _whole("rank"),
         _instant("due_at", nullable=True),
+        _instant("yellow_at", nullable=True),
+        sa.Column("assumed_year", sa.Integer(), nullable=True),
         sa.Column("cluster_id", sa.Integer(), nullable=True),
         _text("key"),
         sa.Column("words", sa.LargeBinary(), nullable=False),
@@ -314,6 +316,107 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_side")),
     )
     op.create_index(op.f("ix_side_case_id_kind"), "side", ["case_id", "kind"])
+
+
+    _upgrade_time()
+
+
+STEPS = "'accept', 'dispatch', 'sign', 'handle', 'rework', 'return', 'designate', 'check', 'review', 'whole', 'extension'"
+
+
+def _upgrade_time() -> None:
+    """Limits, reminders, clocks and jobs."""
+    op.create_table(
+        "limit_rule",
+        _whole("id"),
+        _text("step"),
+        _text("scheme", nullable=True),
+        _text("category", nullable=True),
+        _text("channel", nullable=True),
+        _text("milestone"),
+        _whole("amount"),
+        _text("unit"),
+        _instant("since"),
+        _instant("until", nullable=True),
+        _text("document"),
+        _truth("preset"),
+        sa.CheckConstraint(f"step IN ({STEPS}) AND step <> 'review'", name=op.f("ck_limit_rule_step")),
+        sa.CheckConstraint("unit IN ('work_hours', 'work_days', 'hours')", name=op.f("ck_limit_rule_unit")),
+        sa.CheckConstraint("amount > 0", name=op.f("ck_limit_rule_amount")),
+        sa.CheckConstraint("scheme IS NULL OR category IS NULL", name=op.f("ck_limit_rule_one_kind")),
+        sa.CheckConstraint("until > since", name=op.f("ck_limit_rule_period")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_limit_rule")),
+    )
+    op.create_table(
+        "escalation",
+        _whole("id"),
+        _text("effect"),
+        _text("step", nullable=True),
+        sa.Column("percent", sa.Integer(), nullable=True),
+        sa.Column("late_days", sa.Integer(), nullable=True),
+        _instant("since"),
+        _instant("until", nullable=True),
+        _text("document"),
+        _truth("preset"),
+        sa.CheckConstraint("effect IN ('remind', 'urge', 'notice', 'supervise')", name=op.f("ck_escalation_effect")),
+        sa.CheckConstraint(f"step IN ({STEPS})", name=op.f("ck_escalation_step")),
+        sa.CheckConstraint("(percent IS NULL) <> (late_days IS NULL)", name=op.f("ck_escalation_when")),
+        sa.CheckConstraint("percent > 0", name=op.f("ck_escalation_percent")),
+        sa.CheckConstraint("late_days > 0", name=op.f("ck_escalation_late_days")),
+        sa.CheckConstraint("until > since", name=op.f("ck_escalation_period")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_escalation")),
+    )
+    op.create_table(
+        "clock",
+        _whole("id"),
+        _whole("case_id"),
+        _text("step"),
+        _text("milestone"),
+        _text("squad", nullable=True),
+        sa.Column("rule_id", sa.Integer(), nullable=True),
+        _truth("first"),
+        _truth("all_day"),
+        _instant("started_at"),
+        _instant("yellow_at"),
+        _instant("due_at"),
+        _instant("paused_at", nullable=True),
+        _whole("paused_for"),
+        _whole("paused_late"),
+        _instant("stopped_at", nullable=True),
+        _text("outcome", nullable=True),
+        _json("told"),
+        sa.Column("assumed_year", sa.Integer(), nullable=True),
+        sa.CheckConstraint(f"step IN ({STEPS})", name=op.f("ck_clock_step")),
+        sa.CheckConstraint("yellow_at <= due_at", name=op.f("ck_clock_yellow")),
+        sa.CheckConstraint("(stopped_at IS NULL) = (outcome IS NULL)", name=op.f("ck_clock_outcome")),
+        sa.CheckConstraint("stopped_at IS NULL OR paused_at IS NULL", name=op.f("ck_clock_paused")),
+        sa.CheckConstraint("paused_for >= 0 AND paused_late >= 0", name=op.f("ck_clock_stood")),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name=op.f("fk_clock_case_id")),
+        sa.ForeignKeyConstraint(["rule_id"], ["limit_rule.id"], name=op.f("fk_clock_rule_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_clock")),
+    )
+    op.create_index(op.f("ix_clock_case_id_id"), "clock", ["case_id", "id"])
+    _unique("uq_clock_running", "clock", ["case_id", "step", "squad", "milestone"], "stopped_at IS NULL")
+    op.create_table(
+        "job",
+        _whole("id"),
+        _text("kind"),
+        _text("key"),
+        _instant("run_at"),
+        _json("body"),
+        _whole("attempts"),
+        _instant("leased_until", nullable=True),
+        _text("leased_by", nullable=True),
+        _instant("done_at", nullable=True),
+        _instant("dead_at", nullable=True),
+        _text("error", nullable=True),
+        sa.CheckConstraint("(leased_until IS NULL) = (leased_by IS NULL)", name=op.f("ck_job_lease")),
+        sa.CheckConstraint("done_at IS NULL OR dead_at IS NULL", name=op.f("ck_job_end")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
+        sa.UniqueConstraint("key", name=op.f("uq_job_key")),
+    )
+    waiting = sa.text("done_at IS NULL AND dead_at IS NULL")
+    op.create_index("ix_job_waiting", "job", ["run_at", "id"], sqlite_where=waiting, postgresql_where=waiting)
 
 
 def _unique(name: str, table: str, columns: list[str], where: str) -> None:
