@@ -32,6 +32,17 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True)
+class GeoReport:
+    """What Open311 clients are told of us. `jurisdiction`: our only one; None: whatever they name. `contact`, `keys`: in words."""
+
+    jurisdiction: str | None = None
+    contact: str = "运行本服务的城市管理局 / the city-management bureau that runs this service"
+    keys: str = "api_key 由该局发放(jieguan token new --role machine) / the bureau gives out api_keys"
+    test: bool = False
+    """What is reported here is acted upon by nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """`development`: anybody who is on this machine may write, under the name he gives; only on loopback."""
 
@@ -77,6 +88,7 @@ class Serving:
     """Cookies go over https alone: somebody in front of us speaks it. Where we are asked by https it is so anyway."""
     provider: Provider | None = None
     """Who else knows our people."""
+    georeport: GeoReport = GeoReport()
     keep_maps: int = 4
     keep_layers: int = 64
     private: str | None = None
@@ -97,6 +109,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
         database, development(environment), int(environment.get(WORKERS) or 1), histories=histories,
         private=environment.get(PRIVATE) or None, master=environment.get(MASTER) or None, zone=environment.get(ZONE) or CHINA,
         secure=environment.get(SECURE, "").lower() in TRUE, proxies=environment.get(PROXIES) or None, provider=provider_of(environment),
+        georeport=georeport_of(environment),
     )  # fmt: skip
 
 
@@ -113,6 +126,12 @@ def provider_of(environment: Mapping[str, str] = os.environ) -> Provider | None:
         issuer, said("CLIENT_ID") or "jieguan", said("CLIENT_SECRET"), said("ROLE_CLAIM") or "role", said("SQUAD_CLAIM") or "squad",
         said("REDIRECT"),
     )  # fmt: skip
+
+
+def georeport_of(environment: Mapping[str, str] = os.environ) -> GeoReport:
+    """JIEGUAN_OPEN311_JURISDICTION, _CONTACT, _KEYS; _TEST where nobody acts upon what is reported."""
+    stated = {name: said for name in ("jurisdiction", "contact", "keys") if (said := environment.get(f"JIEGUAN_OPEN311_{name.upper()}"))}
+    return GeoReport(**stated, test=environment.get("JIEGUAN_OPEN311_TEST", "").lower() in TRUE)
 
 
 def serving_of(database: str | None, environment: Mapping[str, str] = os.environ) -> Serving:

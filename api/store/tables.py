@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.store.base import Cases
 from api.store.clock_tables import CLOCK_INVARIANTS, CLOCK_TABLES
+from api.store.out_tables import PublicationRule
 from geodata.db.both import Both, Json, forbid, no_insert, no_update, violated
 from geodata.db.engine import Sections
 from geodata.db.shape import LONLAT, Shape
@@ -143,6 +144,7 @@ class CaseFile(Cases):
         Index(None, "open", "rank", "received_at", "id"),
         Index(None, "state", "open", "rank", "received_at", "id"),
         Index(None, "category", "received_at"),
+        Index(None, "received_at", "id"),
         Index(None, "created_by", "open", "rank", "received_at", "id"),
     )
 
@@ -389,8 +391,8 @@ class Replay(Cases):
 
 
 TABLES: tuple[type[Cases], ...] = (
-    Account, Session, Token, Attempt, Category, Rule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter, Attachment, Counter, Event,
-    ChainHead, Replay, *CLOCK_TABLES,
+    Account, Session, Token, Attempt, Category, Rule, PublicationRule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter,
+    Attachment, Counter, Event, ChainHead, Replay, *CLOCK_TABLES,
 )  # fmt: skip
 """In an order in which every row comes after those it refers to."""
 
