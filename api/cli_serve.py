@@ -1,4 +1,4 @@
-"""`jieguan serve`: the service over HTTP. One line says where it answers, and nothing else is printed while all is well.
+"""`jieguan serve`: the service over HTTP. One line says where it answers; on the error stream, lines of JSON tell what it does.
 
 `jieguan settings`: all that can be set, and what is.
 """
@@ -40,7 +40,7 @@ def serve(
     said = given().serving
     app.serve(
         said.database if db is None else db, host=said.host if host is None else host, port=said.port if port is None else port,
-        workers=said.workers if workers is None else workers, development=development, log_level="warning", ready=ready,
+        workers=said.workers if workers is None else workers, development=development, ready=ready,
     )  # fmt: skip
 
 

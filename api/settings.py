@@ -51,7 +51,8 @@ class SettingsUnreadable(JieguanError):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What there is to say of a setting. `name`: if it is not the field's; `least`, `most`: its bounds; `zone`: it is a time zone."""
+    """What there is to say of a setting. `name`: if it is not the field's; `least`, `most`: its bounds; `zone`: it is a time zone;
+    `among`: it is one of these."""
 
     zh: str
     en: str
@@ -60,6 +61,7 @@ class Note:
     most: float | None = None
     secret: bool = False
     zone: bool = False
+    among: tuple[str, ...] = ()
 
 
 def _of(default: Any, zh: str, en: str, **more: Any) -> Any:
@@ -102,6 +104,13 @@ class Serving:
     )  # fmt: skip
     host: str = _of("127.0.0.1", "监听的地址", "the address to listen on")
     port: int = _of(8000, "端口;0 为任一空闲端口", "the port; 0 is any that is free", least=0, most=65_535)
+    log_level: str = _of("info", "日志从哪一级起", "lines of the log from this level on", among=("debug", "info", "warning", "error"))
+    metrics_token: str | None = _of(
+        None, "读取 /metrics 的令牌;不写则只限本机", "the bearer token that reads /metrics; without one, this machine alone", secret=True
+    )
+    drain_seconds: float = _of(
+        2.0, "停止前先报“未就绪”的秒数", "how long a service that stops says so before it takes no more", least=0.0, most=3.0
+    )
     proxies: str | None = _of(
         None, "本局自己的代理的地址,逗号分隔;只信它们所说的来源",
         "addresses of our own proxies, with commas: their word on where a request came from is believed, and nobody else's",
@@ -251,7 +260,8 @@ def given(environment: Mapping[str, str] = os.environ) -> Given:
     values = {s.name: getattr(read, s.name) for s in SETTINGS}
     where = {s.name: _where(sources, s) for s in SETTINGS if _said(sources, s.name) is not None}
     for setting in SETTINGS:
-        if setting.note.zone and values[setting.name] not in _zones():
+        among = _zones() if setting.note.zone else setting.note.among
+        if among and values[setting.name] not in among:
             raise _bad(setting, where.get(setting.name, setting.env), values[setting.name])
     return Given(_serving(values), where)
 

@@ -25,6 +25,9 @@ def why(setting: Setting) -> Said:
     """What a value of it must be."""
     if setting.note.zone:
         return ZONES
+    if setting.note.among:
+        listed = ", ".join(setting.note.among)
+        return Said(f"须为其中之一:{listed}", f"it must be one of {listed}")
     kind = kind_of(setting)
     if kind is bool:
         return TRUTHS
