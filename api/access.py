@@ -90,6 +90,7 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     # the service
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
+    ("GET", "/metrics"): OPEN,  # from this machine or by a token of its own, which is not a person's
     ("GET", "/api/openapi.json"): ANY_LOGIN,
     # people
     ("POST", "/api/v1/sessions"): OPEN,

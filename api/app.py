@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,8 +32,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from api import problems, settings
+from api import problems, settings, telemetry
 from api.description import Described
+from api.draining import FINISH_S, Draining, of_several
 from api.routers import (
     case_files,
     cases,
@@ -121,6 +123,7 @@ def create_app(
         app.include_router(router)
     problems.install(app)
     app.add_middleware(Door, serving=serving)
+    app.add_middleware(telemetry.Watch)
     return app
 
 
@@ -152,7 +155,6 @@ def serve(
     port: int = 8000,
     workers: int = 1,
     development: bool = False,
-    log_level: str = "info",
     ready: Callable[[Answering], None] = lambda _: None,
 ) -> None:
     """Run until told to stop by SIGTERM or SIGINT; requests at hand are answered first, then this returns.
@@ -165,15 +167,18 @@ def serve(
     serving = replace(settings.serving_of(url), development=development, workers=1)
     with working(serving) as has:  # what is wrong with it is said here, in a sentence
         shown, embedded, made = has.db.url, has.db.path is not None, has.vault.made
-    options: dict[str, Any] = {**running(serving), "host": host, "log_level": log_level, "workers": workers}
+    options: dict[str, Any] = {**running(serving), "host": host, "workers": workers}
+    options |= {"log_level": serving.log_level, "log_config": telemetry.logging_of(serving.log_level)}
     with listening(host, port) as socket, stopping():
         at = Answering(_address(host, socket.getsockname()[1]), shown, workers, development, embedded, None if made is None else str(made))
         if workers == 1:
-            One(uvicorn.Config(create_app(serving), **options), lambda: ready(at)).run([socket])
+            One(uvicorn.Config(create_app(serving), **options), serving.drain_seconds, lambda: ready(at)).run([socket])
             return
         os.environ |= {settings.DATABASE: url, settings.DEVELOPMENT: "1" if development else "", settings.WORKERS: str(workers)}
+        of_several()
         several = Several(uvicorn.Config("api.app:of_environment", factory=True, **options), [socket], lambda: ready(at))
-        several.run()
+        with counting_together():
+            several.run()
         if several.failed:
             raise WorkersFailed
 
@@ -188,7 +193,7 @@ def in_development(host: str, asked: bool) -> bool:
 
 RUN: dict[str, Any] = {
     "server_header": False, "proxy_headers": False, "access_log": False, "limit_concurrency": 512, "timeout_keep_alive": 15,
-    "timeout_graceful_shutdown": 10, "timeout_worker_healthcheck": 60,
+    "timeout_graceful_shutdown": FINISH_S, "timeout_worker_healthcheck": 60,
 }  # fmt: skip
 """Addresses may hold what people wrote, so there is no log of them. A worker that compiles its kernels is slow, not hung."""
 
@@ -198,6 +203,20 @@ def running(serving: Serving) -> dict[str, Any]:
     if serving.proxies is None:
         return RUN
     return RUN | {"proxy_headers": True, "forwarded_allow_ips": serving.proxies}
+
+
+@contextmanager
+def counting_together() -> Iterator[None]:
+    """A folder in which the workers' figures are one, unless the environment names one."""
+    if os.environ.get(telemetry.FOLDER):
+        yield
+        return
+    with TemporaryDirectory(prefix="jieguan-figures-") as folder:
+        os.environ[telemetry.FOLDER] = folder
+        try:
+            yield
+        finally:
+            del os.environ[telemetry.FOLDER]
 
 
 class CannotListen(JieguanError):
@@ -241,11 +260,11 @@ def stopping() -> Iterator[None]:
             signal.signal(sig, handler)
 
 
-class One(uvicorn.Server):
+class One(Draining):
     """A server that tells when it answers."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, seconds: float, ready: Callable[[], None]) -> None:
+        super().__init__(config, seconds)
         self.ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import access, georeport, pictures, receiving, security, sheets, vault
+from api import access, draining, georeport, pictures, receiving, security, sheets, vault
 from api.schemas import strict
 from api.store import cases, setup
 from api.usecases import (
@@ -94,6 +94,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     ledger.DefectStands: 409,
     map_writes.NeedsInto: 409,
     map_writes.StaleTag: 412,
+    draining.Stopping: 503,
     jobs.OneProcess: 501,
     jobs.UnknownJob: 404,
     jobs.JobOver: 409,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from api.routers.asked import StrictRoute
 from api.schemas import people as sent
 from api.security import SESSION, Who, drop, keep, secure, whence
-from api.settings import ISSUER, Provider
+from api.settings import Provider
 from api.usecases import oidc
 from api.usecases import people as use
 from api.usecases.people import Change, People
@@ -75,7 +75,7 @@ def finish(
 def _provider(request: Request) -> Provider:
     found: Provider | None = request.app.state.serving.provider
     if found is None:
-        raise oidc.ProviderOff(setting=ISSUER)
+        raise oidc.ProviderOff(setting="JIEGUAN_OIDC_ISSUER")
     return found
 
 

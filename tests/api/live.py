@@ -56,7 +56,9 @@ def live(url: str, *, development: bool = True, **more: Any) -> Iterator[str]:
 def served(url: str, *options: str) -> Iterator[str]:
     """The service as the command line starts it, in a process of its own, by its address. It must stop at once when it is told to."""
     words = [sys.executable, "-c", "from api.cli import main; main()", "serve", "--db", url, "--port", "0", "--json", *options]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {
+        "JIEGUAN_DRAIN_SECONDS": "0", "JIEGUAN_LOG_LEVEL": "warning", **os.environ, "PYTHONPATH": str(Path(__file__).parents[2])
+    }
     process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
