@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from api.store.base import Cases
 from api.store.clock_tables import CLOCK_INVARIANTS, CLOCK_TABLES
+from api.store.fact_tables import FACTS
 from api.store.out_tables import PublicationRule
 from geodata.db.both import Both, Json, forbid, no_insert, no_update, violated
 from geodata.db.engine import Sections
@@ -392,7 +393,7 @@ class Replay(Cases):
 
 TABLES: tuple[type[Cases], ...] = (
     Account, Session, Token, Attempt, Category, Rule, PublicationRule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter,
-    Attachment, Counter, Event, ChainHead, Replay, *CLOCK_TABLES,
+    Attachment, Counter, Event, ChainHead, Replay, *CLOCK_TABLES, *FACTS,
 )  # fmt: skip
 """In an order in which every row comes after those it refers to."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from api.access import Principal
-from api.store import cases
+from api.store import cases, facts
 from api.store.record import Entry, Page
 from api.store.setup import vocabulary
 from api.store.tables import CaseFile, Category, Reporter
@@ -130,16 +130,16 @@ def prepared(of: Office, who: Principal, complaint: Complaint, lang: Lang, *, ke
     def write(page: Page) -> Answer:
         row = _filed(of, page.session, who, complaint, category, found, key, at, now)
         page.session.add(_reporter(of, row, complaint))
-        page.enter(
-            Entry(
-                "received", who.account, who.role.value, who.squad, row.changed_at, case_id=row.id,
-                body={
-                    "number": row.number, "version": row.version, "state": row.state, "holder": row.holder, "category": row.category,
-                    "channel": row.channel, "decision": decision_body(row), "confidential": row.confidential,
-                    "anonymous": complaint.anonymous,
-                },
-            )
+        entry = Entry(
+            "received", who.account, who.role.value, who.squad, row.changed_at, case_id=row.id,
+            body={
+                "number": row.number, "version": row.version, "state": row.state, "holder": row.holder, "category": row.category,
+                "channel": row.channel, "decision": decision_body(row), "confidential": row.confidential,
+                "anonymous": complaint.anonymous,
+            },
         )  # fmt: skip
+        page.enter(entry)
+        facts.keep(page.session, row, entry, of.zone)
         return Answer(201, {"ETag": f'"{row.version}"', "Location": f"/api/v1/cases/{row.number}"}, _told(row, found, signs, lang))
 
     return write

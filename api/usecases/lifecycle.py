@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from api.access import Principal
-from api.store import cases
+from api.store import cases, facts
 from api.store import clocks as kept
 from api.store.clock_tables import ClockRow
 from api.store.record import Entry, Page
@@ -151,7 +151,9 @@ def apply(of: Office, page: Page, row: CaseFile, who: Principal, wanted: Wanted)
     _keep_sides(session, row, moved, who)
     if wanted.action is Action.DESIGNATE:
         session.add(_ruling(row, order, who))
-    page.enter(_entry(of, row, moved, before, who, routed_again=found is not None))
+    entry = _entry(of, row, moved, before, who, routed_again=found is not None)
+    page.enter(entry)
+    facts.keep(session, row, entry, of.zone)
 
 
 def _check_milestone(row: CaseFile, held: list[ClockRow], wanted: str) -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from api.store.facts import keep, settle
 from api.store.record import Anchor, Book, verify
 from api.store.setup import ALWAYS, initialise, opened
 from api.store.tables import (
@@ -387,6 +388,9 @@ def _url(database: Database) -> str:
 # ---- copying ---------------------------------------------------------------------------------------------------------
 
 
+DECISION = {"squad": "A", "assist": ["B"], "step": "border", "runner_up": "B", "place": {"wgs84": [113.6, 34.8]}}
+
+
 def fill(db: Database, anchor: Anchor) -> None:
     """Something in every table of the cases."""
     with db.writing() as session:
@@ -416,6 +420,10 @@ def fill(db: Database, anchor: Anchor) -> None:
             Counter(name="2026-11-02", value=7), clock(row, told=[1, 2], paused_for=7), job(error="x"),
             Replay(account="a", key="k", request="r", at=NOON, status=201, headers={"ETag": "x"}, body={"number": "1"}),
         ])  # fmt: skip
+        came = {"number": "1", "state": "received", "holder": "duty", "category": "x", "decision": DECISION}
+        for made, at_once in ((row, 3), (session.scalars(sa.select(CaseFile).where(CaseFile.number == "2")).one(), 0)):
+            keep(session, made, entry("received", case_id=made.id, body=came), UTC)
+            settle(session, at_once)
     book = Book(db, anchor)
     for squad in ("A", "B", "duty"):
         with book.writing() as page:

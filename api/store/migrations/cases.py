@@ -328,6 +328,106 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_side")),
     )
     op.create_index(op.f("ix_side_case_id_kind"), "side", ["case_id", "kind"])
+    op.create_table(
+        "case_fact",
+        sa.Column("case_id", sa.Integer(), autoincrement=False, nullable=False),
+        _instant("at"),
+        _text("state"),
+        _text("squad"),
+        _text("category"),
+        _instant("received_at"),
+        _truth("located"),
+        _truth("border"),
+        _text("stretch"),
+        _instant("registered_at", nullable=True),
+        _instant("dispatched_at", nullable=True),
+        _text("first_squad", nullable=True),
+        _instant("handled_at", nullable=True),
+        _instant("closed_at", nullable=True),
+        _instant("disputed_at", nullable=True),
+        _instant("designated_at", nullable=True),
+        _large("open_ms"),
+        _large("handling_ms"),
+        _large("disputed_ms"),
+        _whole("hops"),
+        _whole("returns"),
+        _whole("rework"),
+        _instant("handle_due", nullable=True),
+        _instant("close_due", nullable=True),
+        _truth("apart"),
+        _text("received_day"),
+        _text("registered_day", nullable=True),
+        _text("handle_due_day", nullable=True),
+        _text("close_due_day", nullable=True),
+        _text("dispatched_day", nullable=True),
+        _text("handled_day", nullable=True),
+        _text("closed_day", nullable=True),
+        _text("disputed_day", nullable=True),
+        _text("designated_day", nullable=True),
+        _whole("still_open"),
+        _whole("is_located"),
+        _whole("in_band"),
+        _whole("handled"),
+        _whole("handled_in_time"),
+        _whole("closed"),
+        _whole("closed_in_time"),
+        _whole("reworked"),
+        _whole("returned"),
+        _whole("returned_times"),
+        _whole("stayed"),
+        _whole("stayed_in_band"),
+        _whole("hopped"),
+        _large("took_ms"),
+        _large("dispute_ms"),
+        _whole("disputing"),
+        _large("disputing_since_ms"),
+        _large("orphan_ms"),
+        _whole("orphans"),
+        _large("orphans_since_ms"),
+        sa.ForeignKeyConstraint(["case_id"], ["case_file.id"], name=op.f("fk_case_fact_case_id")),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_case_fact")),
+    )
+    for by in ("received", "registered", "handle_due", "close_due", "dispatched", "handled", "closed", "disputed", "designated"):
+        op.create_index(op.f(f"ix_case_fact_{by}_day_case_id"), "case_fact", [f"{by}_day", "case_id"])
+    op.create_table(
+        "day_fact",
+        _text("span"),
+        _text("day"),
+        _text("basis"),
+        _text("squad"),
+        _text("category"),
+        _text("stretch"),
+        _truth("apart"),
+        *_sums(),
+        sa.CheckConstraint("span IN ('day', 'month')", name=op.f("ck_day_fact_span")),
+        sa.PrimaryKeyConstraint("span", "day", "basis", "squad", "category", "stretch", "apart", name=op.f("pk_day_fact")),
+    )
+    op.create_table(
+        "fact_change",
+        _whole("id"),
+        _text("day"),
+        _text("basis"),
+        _text("squad"),
+        _text("category"),
+        _text("stretch"),
+        _truth("apart"),
+        *_sums(),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fact_change")),
+    )
+    op.create_index(op.f("ix_fact_change_day"), "fact_change", ["day"])
+
+
+def _sums() -> list[sa.Column[Any]]:
+    names = (
+        "cases", "still_open", "is_located", "in_band", "handled", "handled_in_time", "closed", "closed_in_time", "reworked",
+        "returned", "returned_times", "stayed", "stayed_in_band", "hopped", "took_ms", "dispute_ms", "disputing",
+        "disputing_since_ms", "orphan_ms", "orphans", "orphans_since_ms",
+    )  # fmt: skip
+    return [_large(name) for name in names]
+
+
+def _large(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger(), nullable=False)
 
 
     _upgrade_time()
