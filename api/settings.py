@@ -94,8 +94,8 @@ class GeoReport:
         name="open311_jurisdiction",
     )  # fmt: skip
     contact: str = _of(
-        "运行本服务的城市管理局 / the city-management bureau that runs this service", "discovery 中的联系方式", "whom `discovery` says to ask",
-        name="open311_contact",
+        "运行本服务的城市管理局 / the city-management bureau that runs this service", "discovery 中的联系方式",
+        "whom `discovery` says to ask", name="open311_contact",
     )  # fmt: skip
     keys: str = _of(
         "api_key 由该局发放(jieguan token new --role machine) / the bureau gives out api_keys", "discovery 中如何取得 api_key",

@@ -9,8 +9,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from api.store.presets import ladder, limits
 from api.store.out_tables import PublicationRule
+from api.store.presets import ladder, limits
 from api.store.tables import WHOLE, CaseFile, Category, ChainHead, Rule
 from geodata import categories
 from geodata.db import schema

@@ -415,6 +415,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_fact_change")),
     )
     op.create_index(op.f("ix_fact_change_day"), "fact_change", ["day"])
+    _upgrade_time()
 
 
 def _sums() -> list[sa.Column[Any]]:
@@ -428,9 +429,6 @@ def _sums() -> list[sa.Column[Any]]:
 
 def _large(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger(), nullable=False)
-
-
-    _upgrade_time()
 
 
 STEPS = "'accept', 'dispatch', 'sign', 'handle', 'rework', 'return', 'designate', 'check', 'review', 'whole', 'extension'"
