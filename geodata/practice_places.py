@@ -194,6 +194,7 @@ def clusters(xy: Floats, across_m: float) -> Ints:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
+    from scipy.spatial.distance import pdist
 
     spot, number = np.unique(xy, axis=0, return_inverse=True)
     near = cKDTree(spot).query_pairs(across_m, output_type="ndarray")
@@ -203,7 +204,8 @@ def clusters(xy: Floats, across_m: float) -> Ints:
     count = 0
     order = np.argsort(chain, kind="stable")
     for mine in np.split(order, np.searchsorted(chain[order], np.arange(1, chains))):
-        found = fcluster(linkage(spot[mine], "complete"), across_m, "distance") if len(mine) > 1 else np.ones(1, np.int64)
+        # Distances, not places: SciPy takes two places like (0, 3) and (3, 0) for a square matrix of distances.
+        found = fcluster(linkage(pdist(spot[mine]), "complete"), across_m, "distance") if len(mine) > 1 else np.ones(1, np.int64)
         label[mine] = found - 1 + count
         count += int(found.max())
     return label[number.reshape(-1)]

@@ -217,6 +217,7 @@ def test_readers_and_planners_for_a_few_seconds(new_url: NewUrl) -> None:
 WORKERS = ("--workers", "2", "--development")
 
 
+@pytest.mark.slow
 def test_two_workers_on_an_embedded_database(new_embedded: NewUrl) -> None:
     """Each opens the file for itself, the gate lets them write in turn, every question asks which version is in force."""
     hold(new_embedded(initialised=True), 3, lambda url: served(url, *WORKERS))

@@ -822,6 +822,7 @@ def test_the_environment_names_the_folder_of_histories(tmp_path: Path) -> None:
     assert of_environment({"JIEGUAN_HISTORIES": ""}).histories is None
 
 
+@pytest.mark.slow
 def test_of_several_processes_none_keeps_jobs(new_embedded: NewUrl) -> None:
     with served(new_embedded(initialised=True), "--workers", "2", "--development") as address:
         for path in ("jobs", "histories"):

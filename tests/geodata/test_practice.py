@@ -486,6 +486,7 @@ def by_records(of: Evidence) -> int:
     return int(np.sort(of.outcomes.day)[int(0.6 * len(of.near))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n", "line", "hint"), [("seattle", 358, (0.505, 0.515), 0.67), ("shootings", 447, (0.475, 0.485), 0.62)]
 )
@@ -508,6 +509,7 @@ def test_the_hint_is_as_good_as_the_study_says(data_dir: Path, name: str, n: int
     assert len(of.near) - int((of.outcomes.day < by_records(of)).sum()) == n
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "least"), [("seattle", 3), ("shootings", 0), ("boards", 0)])
 def test_what_is_proposed_was_better_afterwards(data_dir: Path, name: str, least: int) -> None:
     on, cases = real(data_dir, name)

@@ -26,7 +26,7 @@ LAYERS = [
     ("nyc/polygons_core.gpkg::police_precinct", None),
     ("shenzhen/polygons.gpkg::street_gcj02", "gcj02"),
     ("gaps_overlaps/nyc_dirty_layers.gpkg::fire_companies_2013_simplified", None),
-    ("zhengzhou/henan_districts.gpkg::henan_datav_gcj02", "gcj02"),
+    pytest.param("zhengzhou/henan_districts.gpkg::henan_datav_gcj02", "gcj02", marks=pytest.mark.slow),
 ]
 
 

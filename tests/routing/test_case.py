@@ -30,6 +30,8 @@ from routing.case import (
 )
 from routing.model import SquadCode
 
+pytestmark = pytest.mark.slow  # the world of all cases is half a minute's work, for each of the processes that test
+
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 ONE, TWO, DUTY = (SquadCode(c) for c in ("one", "two", "duty"))
 SQUADS = ONE, TWO, DUTY
@@ -222,7 +224,6 @@ def test_an_ended_case_is_touched_by_nobody_but_to_follow_up_and_reopen_once(wor
             assert Action.REOPEN not in {o.action for o, _ in moves}
 
 
-@pytest.mark.slow
 def test_two_cases_and_three_squads_to_depth_twelve(world: dict[Case, list[tuple[Order, Moved]]]) -> None:
     """Each order is about one case: the pairs reached are all pairs whose depths add up to twelve or less."""
     depth, frontier = {received(ONE, DUTY): 0}, [received(ONE, DUTY)]

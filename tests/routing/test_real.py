@@ -178,6 +178,7 @@ def test_the_recorded_district_is_among_those_told(
     assert right.mean() >= least
 
 
+@pytest.mark.slow
 def test_the_date_of_the_map_decides_for_the_121st_precinct(data_dir: Path, tmp_path: Path) -> None:
     """Line 4: shootings recorded in the 120th, in what is the 121st since 2013-07-01."""
     import geopandas as gpd
