@@ -449,6 +449,11 @@ def test_places_are_complete_linkage_clusters(spots: list[tuple[int, int]], rand
     assert len(set(zip(label[order].tolist(), again.tolist(), strict=True))) == len(np.unique(label)) == len(np.unique(again))
 
 
+def test_two_places_that_look_like_distances_are_places() -> None:
+    assert len(set(clusters(np.array([[0.0, 3.1], [3.1, 0.0]]), 4.0).tolist())) == 2  # 4.38 m apart
+    assert len(set(clusters(np.array([[0.0, 3.1], [3.1, 0.0]]), 5.0).tolist())) == 1
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_q_is_that_of_scipy(p: list[float]) -> None:
     assert benjamini_hochberg(np.array(p)) == pytest.approx(false_discovery_control(p))
