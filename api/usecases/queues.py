@@ -163,6 +163,10 @@ def one(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
         return whole(of, row, who, lang, cases.part_of(session, row, who.squad)) | {"sides": sides}
 
 
+CLUSTERED, OF_THE_CASE = "clustered", frozenset({"number", "version", "cluster"})
+"""Which other cases are of the cluster is told by itself, to those who may see them."""
+
+
 def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
     """What was done to a case, in order, in words; who looked at what is told apart (`reporters.accesses`). Raises UnknownCase."""
     with of.db.reading() as session:
@@ -175,10 +179,11 @@ def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str
     said = None if event.kind == ERASED else event.words  # why it was erased is for supervision
     words = unseal(of.vault, event.body.get("key") or row.key, said, about_event(row.number))
     action = event.body.get("action")
+    facts = {name: fact for name, fact in event.body.items() if event.kind != CLUSTERED or name in OF_THE_CASE}
     return {
         "id": event.id, "at": event.at.isoformat(), "kind": event.kind, "actor": event.actor, "role": event.role, "squad": event.squad,
         "action": action, "action_name": action_words(action, lang) if action in set(ACTIONS) else None,
-        "facts": dict(event.body), "words": words, "hash": event.hash,
+        "facts": facts, "words": words, "hash": event.hash,
     }  # fmt: skip
 
 
