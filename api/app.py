@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -282,19 +283,26 @@ class Several(Multiprocess):
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
         super().__init__(config, sockets)
         ready_made = multiprocessing.get_context("forkserver")
-        ready_made.set_forkserver_preload(["api.app", "api.cli"])
+        ready_made.set_forkserver_preload(["api.ready_made"])
         uvicorn._subprocess.spawn = ready_made  # type: ignore[assignment]  # noqa: SLF001 - where uvicorn makes its workers
         self.ready, self.told, self.failed = ready, False, False
+        self.asked: dict[Process, float] = {}
+        self.started: set[Process] = set()
 
     def keep_subprocess_alive(self) -> None:
-        """One that cannot start ends the service only while none ever could: a database that is away will come back."""
+        """One that cannot start ends the service only while none ever could: a database that is away will come back.
+
+        Nobody is waited for: while one is busy and does not say that it is alive, others may have died.
+        """
         for at, process in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
-            if process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+            if process.exitcode is None and self._heard(process):
                 continue
             process.kill()  # it may hang
             process.join()
+            self.asked.pop(process, None)
+            self.started.discard(process)
             if process.exitcode == STARTUP_FAILURE and not self.told:
                 self.failed = True
                 self.should_exit.set()
@@ -302,9 +310,23 @@ class Several(Multiprocess):
             log.warning("worker %s ended (%s); another begins", process.pid, process.exitcode)
             self.processes[at] = Process(self.config, self.sockets)
             self.processes[at].start()
-        if not self.told and all(process.is_ready() for process in self.processes):
+        if not self.told and self.started.issuperset(self.processes):
             self.told = True
             self.ready()
+
+    def _heard(self, process: Process) -> bool:
+        """It has said that it is alive, or has time yet to say so."""
+        try:
+            if process not in self.asked:
+                process.parent_conn.send(b"ping")
+                self.asked[process] = time.monotonic()
+            elif process.parent_conn.poll(0):
+                del self.asked[process]
+                if process.parent_conn.recv():
+                    self.started.add(process)
+            return time.monotonic() - self.asked.get(process, time.monotonic()) < self.config.timeout_worker_healthcheck
+        except (OSError, EOFError):  # it has gone
+            return False
 
 
 def _address(host: str, port: int) -> str:

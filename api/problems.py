@@ -117,6 +117,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     clusters.UnknownCluster: 404,
     clusters.HasEnded: 409,
     clusters.InOneAlready: 409,
+    clusters.OfSupervision: 409,
     rulings.UnknownRuling: 404,
     rulings.RulingClosed: 409,
     sheets.TableTooLarge: 413,

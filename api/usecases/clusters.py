@@ -75,6 +75,14 @@ class InOneAlready(JieguanError):
     en = "Case {number} is in the cluster {cluster} already, and a case is in one. Look at that."
 
 
+class OfSupervision(JieguanError):
+    zh = "案件 {number} 投诉的是中队,或由督查办理,不与其他案件并案:被投诉者会由此得知。请去掉该案,由督查另行办理。"
+    en = (
+        "Case {number} is a complaint about a squad, or supervision handles it, and joins no others: through them it would come to "
+        "those it is about. Leave it out; supervision sees to it."
+    )
+
+
 class LeadOfNone(JieguanError):
     zh = "“{value}”不是这些案件的责任中队({known}),不能牵头。请从中选择,或不填(由最早案件的中队牵头)。"
     en = "{value!r} leads none of these cases ({known} do). Choose one of those, or none: the squad of the earliest case leads."
@@ -104,7 +112,8 @@ class Treated:
 def begin(of: Office, who: Principal, together: Together, asked: Asked, lang: Lang) -> Answer:
     """The cluster, with joint work begun on each case where its state and this person's role allow it now.
 
-    Raises UnknownCase, NotOneCategory, OneSideOnly, NotOneWhile, TooFarApart, HasEnded, InOneAlready, LeadOfNone, KeyReused.
+    Raises UnknownCase, NotOneCategory, OneSideOnly, NotOneWhile, TooFarApart, HasEnded, InOneAlready,
+    OfSupervision, LeadOfNone, KeyReused.
     """
 
     def write(page: Page) -> Answer:
@@ -161,6 +170,9 @@ def _check(rows: Sequence[CaseFile], work: str, lang: Lang) -> None:
             raise HasEnded(number=row.number, state=state_words(row.state, lang))
         if row.cluster_id is not None:
             raise InOneAlready(number=row.number, cluster=row.cluster_id)
+        if row.against is not None or row.to_supervision != rows[0].to_supervision:
+            apart = row if row.against is not None or row.to_supervision else rows[0]
+            raise OfSupervision(number=apart.number)
     categories, leads = sorted({row.category for row in rows}), {row.lead for row in rows}
     if len(categories) > 1:
         raise NotOneCategory(numbers=numbers, categories=", ".join(categories))
@@ -230,7 +242,8 @@ def _head(made: Cluster) -> dict[str, Any]:
 def _told(of: Office, session: Session, made: Cluster, rows: Sequence[CaseFile], who: Principal, lang: Lang) -> dict[str, Any]:
     """With the record of equal treatment: of each case, of each side, and what lies between the sides."""
     treated = [_treated(of, session, row) for row in rows]
-    count = session.scalar(sa.select(sa.func.count()).select_from(CaseFile).where(CaseFile.cluster_id == made.id))
+    among = sa.select(sa.func.count()).select_from(CaseFile).where(CaseFile.cluster_id == made.id, *shown_to(who))
+    count = session.scalar(among)  # that there is one that is hidden from him would be told by its being missed
     sides = {
         squad: {name: _mean(t.minutes[name] for t in treated if t.row.lead == squad) for name in MEASURES}
         for squad in sorted({row.lead for row in rows})

@@ -167,6 +167,10 @@ def one(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
         }  # fmt: skip
 
 
+CLUSTERED, OF_THE_CASE = "clustered", frozenset({"number", "version", "cluster"})
+"""Which other cases are of the cluster is told by itself, to those who may see them."""
+
+
 def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
     """What was done to a case, in order, in words; who looked at what is told apart (`reporters.accesses`). Raises UnknownCase."""
     with of.db.reading() as session:
@@ -179,10 +183,11 @@ def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str
     said = None if event.kind == ERASED else event.words  # why it was erased is for supervision
     words = unseal(of.vault, event.body.get("key") or row.key, said, about_event(row.number))
     action = event.body.get("action")
+    facts = {name: fact for name, fact in event.body.items() if event.kind != CLUSTERED or name in OF_THE_CASE}
     return {
         "id": event.id, "at": event.at.isoformat(), "kind": event.kind, "actor": event.actor, "role": event.role, "squad": event.squad,
         "action": action, "action_name": _name_of(event, lang),
-        "facts": dict(event.body), "words": words, "hash": event.hash,
+        "facts": facts, "words": words, "hash": event.hash,
     }  # fmt: skip
 
 

@@ -130,6 +130,34 @@ def test_a_squad_that_sees_one_case_of_it_is_not_told_of_the_other(service: Offi
     assert west not in str(told)
 
 
+def test_a_complaint_about_a_squad_joins_no_other_case(service: Office, url: str) -> None:
+    """It would come to those it is about: by the joint work on their own case, by its number in the story, by a case they miss."""
+    west, east = both(service)
+    about = service.dispatched(*EAST, against="su00")
+    conduct = [service.operator.take(*where, category="JIEGUAN:conduct", against="su02")["number"] for where in (WEST, EAST)]
+    for numbers, named in (((west, about), about), ((about, west, east), about), (tuple(conduct), conduct[0])):
+        told = service.operator.post("/api/v1/clusters", {"numbers": list(numbers)}, 409)
+        assert (told["type"], told["facts"]) == ("urn:jieguan:problem:OfSupervision", {"number": named})
+    with opened(url) as db, db.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Cluster)) == 0
+
+
+def test_a_case_that_supervision_takes_over_is_missed_by_nobody(service: Office) -> None:
+    """What is told to those who do not see it any more is what they would be told if it had never been there."""
+    west, east = both(service)
+    third = service.dispatched(EAST[0] + 20, EAST[1])
+    made = begin(service, west, east, third)
+    service.dispatcher.act(third, "reroute", category="JIEGUAN:conduct", reason="投诉执法人员")
+    told = service.dispatcher.get(f"/api/v1/clusters/{made['id']}")
+    assert ({case["number"] for case in told["cases"]}, told["all_shown"]) == ({west, east}, True)
+    whole = service.supervisor.get(f"/api/v1/clusters/{made['id']}")
+    assert ({case["number"] for case in whole["cases"]}, whole["all_shown"]) == ({west, east, third}, True)
+    for staff in (service.dispatcher, service.leader("su00"), service.supervisor):
+        story = staff.get(f"/api/v1/cases/{west}/events")
+        assert {"number": west, "version": 5, "cluster": made["id"]} in [event["facts"] for event in story["events"]]
+        assert third not in str(story)
+
+
 def test_two_that_end_at_once_end_the_matter(service: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     west, east = both(service)
     made = begin(service, west, east)
