@@ -45,6 +45,7 @@ from api.routers import (
     ogc,
     ogc_writing,
     people,
+    statistics,
 )
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
@@ -66,6 +67,7 @@ ROUTERS = (
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
     case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
+    statistics.router,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")
 LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments": "attachment_bytes", "batch": "batch_bytes"}
