@@ -85,6 +85,7 @@ RUNS_ACCOUNTS = Access(ADMINISTRATOR)
 TAKES_CASES = Access(CALLS | SQUAD | {R.MACHINE})
 LOOKS_AT_CASES = Access(CALLS | SQUAD | {R.SUPERVISOR, R.MACHINE})
 WORKS_ON_CASES = Access(CALLS | SQUAD | {R.SUPERVISOR})
+LOOKS_AT_FIGURES = Access(ADMINISTRATOR | {R.DISPATCHER, R.SUPERVISOR, R.LEADER})
 
 ENDPOINTS: Mapping[tuple[str, str], Access] = {
     # the service
@@ -224,6 +225,10 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/rulings"): Access(PLANNER | {R.DISPATCHER, R.SUPERVISOR}),
     ("POST", "/api/v1/rulings/{ruling}/take"): DRAWS,
     ("POST", "/api/v1/rulings/{ruling}/decline"): DRAWS,
+    # statistics
+    ("GET", "/api/v1/statistics"): LOOKS_AT_FIGURES,
+    ("GET", "/api/v1/statistics/definitions"): LOOKS_AT_FIGURES,
+    ("GET", "/api/v1/statistics/{figure}/cases"): LOOKS_AT_FIGURES,
 }
 """Method and path template of every address there is. One that is missing here is refused to all."""
 

@@ -53,6 +53,7 @@ from api.routers import (
     open311,
     people,
     publication,
+    statistics,
 )
 from api.security import NotLoopback, is_loopback
 from api.settings import Serving
@@ -75,6 +76,7 @@ ROUTERS = (
     ogc_writing.router, ogc.of_draft, ogc.of_map,
     case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
     publication.router, open311.router, open311.points,
+    statistics.router,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")
 LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments": "attachment_bytes", "batch": "batch_bytes"}

@@ -20,6 +20,7 @@ from api.cli_map import map_store
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.cli_people import openapi, token, user
 from api.cli_serve import serve, settings
+from api.cli_statistics import statistics
 from api.console import err, lang_now, out, print_json, progress, say, speak, utc_now
 from api.demo import CASES, IN_DATABASE, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
@@ -54,6 +55,7 @@ app.add_typer(keys, name="keys")
 app.add_typer(person, name="person")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
+app.add_typer(statistics, name="statistics")
 app.command(name="serve", help="serve")(serve)
 app.command(name="settings", help="settings")(settings)
 app.command(name="openapi", help="openapi")(openapi)

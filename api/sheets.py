@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import IO, Any
@@ -89,6 +89,18 @@ def written(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     writer.writerow([defused(head) for head in heads])
     writer.writerows([defused(cell) for cell in row] for row in rows)
     return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def workbook(named: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]]) -> bytes:
+    """A workbook of sheets by their names, each with headings and rows; numbers as numbers, text that is never worked out."""
+    book = openpyxl.Workbook(write_only=True)
+    for name, (heads, rows) in named.items():
+        sheet = book.create_sheet(name)
+        for row in (heads, *rows):
+            sheet.append([defused(cell) if isinstance(cell, str) else cell for cell in row])
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
 
 
 def defused(text: str) -> str:

@@ -169,25 +169,31 @@ def _adding(session: Session) -> Any:
 
 def summed_again(session: Session) -> None:
     """The sums from the facts, whatever they were."""
-    table, day = DayFact.table(), sa.literal("day")
+    table = DayFact.table()
     session.execute(sa.delete(FactChange.table()))
     session.execute(sa.delete(table))
     for basis in BASES:
-        session.execute(sa.insert(table).from_select(["span", *KEY, *SUMS], _summed(basis, day)))
-    month = sa.func.substr(table.c.day, 1, 7)
+        session.execute(sa.insert(table).from_select(["span", *KEY, *SUMS], _summed(basis)))
+    month = month_of(table.c.day)
     keys = [table.c[name] for name in KEY[1:]]
-    months = sa.select(sa.literal("month"), month, *keys, *(_whole(sa.func.sum(table.c[name])) for name in SUMS))
+    months = sa.select(sa.literal_column("'month'"), month, *keys, *(_whole(sa.func.sum(table.c[name])) for name in SUMS))
     months = months.where(table.c.span == "day").group_by(month, *keys)
     session.execute(sa.insert(table).from_select(["span", *KEY, *SUMS], months))
 
 
-def _summed(basis: facts.Basis, span: Any) -> Any:
+def month_of(day: Any) -> Any:
+    """2026-11 of 2026-11-22, as SQL that may stand in a GROUP BY too: no parameter."""
+    return sa.func.substr(day, sa.literal_column("1"), sa.literal_column("7"))
+
+
+def _summed(basis: facts.Basis) -> Any:
     """One row a cell: the same as `routing.facts.cells`, of all cases."""
     case = CaseFact.table()
     day, squad = case.c[basis.day], case.c[basis.squad]
     keys = (day, squad, case.c.category, case.c.stretch, case.c.apart)
     name = sa.literal(basis.name)
     sums = (sa.func.count() if n == "cases" else _whole(sa.func.sum(case.c[n])) if n in basis.sums else sa.literal(0) for n in SUMS)
+    span = sa.literal("day")
     return sa.select(span, day, name, squad, case.c.category, case.c.stretch, case.c.apart, *sums).where(day.is_not(None)).group_by(*keys)
 
 
