@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -23,15 +24,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import uvicorn
+import uvicorn._subprocess
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api import problems, settings, telemetry
 from api.description import Described
-from api.draining import FINISH_S, Draining, of_several
+from api.draining import FINISH_S, Draining, Worker, of_several
 from api.routers import (
     case_files,
     cases,
@@ -268,18 +271,41 @@ class One(Draining):
 
 
 class Several(Multiprocess):
-    """Workers that are told of when all of them answer."""
+    """Workers that are told of when all of them answer.
+
+    They are forked from a process that has everything imported, and nothing open nor any thread: one that dies has a successor at once.
+    """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
         super().__init__(config, sockets)
+        ready_made = multiprocessing.get_context("forkserver")
+        ready_made.set_forkserver_preload(["api.app", "api.cli"])
+        uvicorn._subprocess.spawn = ready_made  # type: ignore[assignment]  # noqa: SLF001 - where uvicorn makes its workers
         self.ready, self.told, self.failed = ready, False, False
 
+    def terminate_all(self) -> None:
+        """The listening is theirs to end: held open here, what comes after them would wait for nobody."""
+        for each in self.sockets:
+            each.close()
+        super().terminate_all()
+
     def keep_subprocess_alive(self) -> None:
-        if self.should_exit.is_set():
-            return
-        super().keep_subprocess_alive()
-        self.failed = self.should_exit.is_set()  # nobody told it to stop: a worker cannot start
-        if not self.told and not self.failed and all(process.is_ready() for process in self.processes):
+        """One that cannot start ends the service only while none ever could: a database that is away will come back."""
+        for at, process in enumerate(self.processes):
+            if self.should_exit.is_set():
+                return
+            if process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                continue
+            process.kill()  # it may hang
+            process.join()
+            if process.exitcode == STARTUP_FAILURE and not self.told:
+                self.failed = True
+                self.should_exit.set()
+                return
+            log.warning("worker %s ended (%s); another begins", process.pid, process.exitcode)
+            self.processes[at] = Worker(self.config, self.sockets)
+            self.processes[at].start()
+        if not self.told and all(process.is_ready() for process in self.processes):
             self.told = True
             self.ready()
 

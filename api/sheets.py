@@ -15,8 +15,6 @@ from datetime import date, datetime
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
-import openpyxl
-
 from routing.errors import JieguanError
 
 MOST_ROWS = 10_000
@@ -124,6 +122,8 @@ def _decoded(data: bytes) -> str:
 
 
 def _workbook(file: IO[bytes]) -> Sheet:
+    import openpyxl
+
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()

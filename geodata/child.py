@@ -379,6 +379,7 @@ def _reader() -> Callable[[Path, Fence], list[dict[str, Any]]]:
     """The readers, loaded: all that they need is there before the walls go up."""
     import shapely  # noqa: PLC0415  (here, and not before the network is closed)
 
+    import geodata.intake_gdal  # noqa: F401  (which the readers load at the first file)
     from geodata.files import READERS  # noqa: PLC0415
     from geodata.intake import Content, Format, Limits, format_of  # noqa: PLC0415
     from geodata.intake_gpkg import check_header, layers_of, opened  # noqa: PLC0415

@@ -27,7 +27,6 @@ import shapely
 from geodata.crs import System, crs_text, geometries_from_work, geometries_to_work, parse_crs, system
 from geodata.db.guard import refuse_live
 from geodata.intake import Geometries, UnknownFormat
-from geodata.intake_gdal import pyogrio
 from geodata.layer import LayerName, Row, in_metres, on_grid, settings_said
 from geodata.written import GPKG_VERSION, CannotWrite, common_type, whole_file
 from routing.errors import JieguanError, Lang
@@ -310,6 +309,8 @@ def arrow(values: Sequence[Cell], like: Cell = None) -> Any:
 def _configured(said: Mapping[str, str]) -> Iterator[None]:
     """GDAL writes the time of writing: the export's own makes the same content the same bytes. It need not sync each of a dozen
     layers, as the whole file is synced at the end."""
+    from geodata.intake_gdal import pyogrio
+
     ours = {"OGR_CURRENT_DATE": said["exported_at"].replace("+00:00", ".000Z"), "OGR_SQLITE_SYNCHRONOUS": "OFF"}
     pyogrio.set_gdal_config_options(ours)
     try:
@@ -334,6 +335,8 @@ def _write_gpkg(file: Path, sheets: Sequence[Sheet], crs: pyproj.CRS, said: Mapp
 
 
 def _gpkg_layer(file: Path, sheet: Sheet, crs: pyproj.CRS) -> None:
+    from geodata.intake_gdal import pyogrio
+
     arrays = sheet.arrays()
     if sheet.shapes is None:
         _gpkg_table(file, sheet.name, pa.table(arrays), "fid")
@@ -346,6 +349,8 @@ def _gpkg_layer(file: Path, sheet: Sheet, crs: pyproj.CRS) -> None:
 
 
 def _gpkg_table(file: Path, name: str, table: Any, key: str) -> None:
+    from geodata.intake_gdal import pyogrio
+
     pyogrio.write_arrow(table, file, driver="GPKG", layer=name, append=file.exists(), FID=key, VERSION=GPKG_VERSION)
 
 
@@ -437,6 +442,8 @@ def _write_zip(file: Path, sheets: Sequence[Sheet], crs: pyproj.CRS, said: Mappi
 
 
 def _shapefile(folder: Path, sheet: Sheet, short: Mapping[str, str], crs: pyproj.CRS, said: Mapping[str, str]) -> Iterator[Told]:
+    from geodata.intake_gdal import pyogrio
+
     arrays = {}
     for column, values in sheet.columns.items():
         made = arrow([("true" if v else "false") if isinstance(v, bool) else v for v in values])

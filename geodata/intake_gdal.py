@@ -14,6 +14,6 @@ FORBIDDEN = (
 )
 os.environ["GDAL_SKIP"] = " ".join(dict.fromkeys([*os.environ.get("GDAL_SKIP", "").split(), *FORBIDDEN.split()]))
 
-import pyogrio  # noqa: E402  (after GDAL_SKIP)
+import pyogrio  # noqa: E402, TID253  (after GDAL_SKIP; this module itself is loaded at the first file)
 
 __all__ = ["pyogrio"]

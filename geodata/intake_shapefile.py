@@ -25,7 +25,6 @@ from geodata.intake import (
     pick_layer,
     plain_crs,
 )
-from geodata.intake_gdal import pyogrio
 from geodata.intake_wkb import check_vertices, decode
 from geodata.intake_zip import PARTS, shapefiles_in, unpack
 from routing.errors import JieguanError
@@ -75,6 +74,8 @@ def parts_of(path: Path) -> dict[str, Path]:
 
 
 def _read(path: Path, layer: str, parts: Mapping[str, Path], limits: Limits) -> Content:
+    from geodata.intake_gdal import pyogrio
+
     check_parts(path, parts, limits)
     encoding, how = encoding_of(path, parts)
     try:

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyproj
@@ -262,6 +261,8 @@ def _has_bools(column: Any) -> bool:
 
 
 def _as_text(column: Any) -> pa.Array:
+    import pandas as pd
+
     # pandas answers a list in a cell with an array
     return pa.array([None if pd.isna(cell) is True else str(cell) for cell in column], pa.string())
 

@@ -15,12 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from geodata.practice_borders import REACH_M, Borders, Near, borders_of, interval_at, near_lines, own_period
 from routing.errors import JieguanError, Lang
@@ -29,6 +28,9 @@ from routing.ground.noding import MM, Ints
 from routing.jurisdiction import JurisdictionMap, micros
 from routing.model import Decision, Period, SquadCode, Step
 from routing.route import Complaints, route
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 VOTE_M = 10.0
 """Earlier cases this near to a case vote."""
@@ -86,6 +88,8 @@ class Outcomes:
 
 def local_days(at: Ints, zone: ZoneInfo) -> Ints:
     """Days since 1970 on the calendar of a zone."""
+    import pandas as pd
+
     utc = pd.DatetimeIndex(np.asarray(at, np.int64).astype("datetime64[us]")).tz_localize("UTC")
     local = utc.tz_convert(zone).tz_localize(None).to_numpy()
     days: Ints = local.astype("datetime64[D]").astype(np.int64)
@@ -253,6 +257,8 @@ class _Places:
 
 
 def _places(of: Evidence) -> _Places:
+    from scipy.spatial import cKDTree
+
     two = of.near.pair >= 0
     xy = np.stack([of.outcomes.x[two], of.outcomes.y[two]], 1)
     spot, first, place = np.unique(xy, axis=0, return_index=True, return_inverse=True)
@@ -427,6 +433,8 @@ def _votes(practice: Practice, near: Near, xy: Floats, case: Ints, before: Ints)
 
 def _around(places: _Places, spot: Floats, pair: Ints, squads: int, days: int) -> Ints:
     """(spot, squad, day) of the incidents around each spot on the same pair's line, as sorted numbers, each once."""
+    from scipy.spatial import cKDTree
+
     if not len(spot) or not places.tree.n:
         return np.empty(0, np.int64)
     found = cKDTree(spot).sparse_distance_matrix(places.tree, VOTE_M, output_type="ndarray")

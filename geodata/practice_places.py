@@ -24,11 +24,6 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
-from scipy.stats import beta, binom
 
 from geodata.compile import Ground
 from geodata.practice import VOTE_M, Evidence, day_of
@@ -195,6 +190,11 @@ def clusters(xy: Floats, across_m: float) -> Ints:
     Equal places are one, and are taken by x, then y: neither repetition nor order matters. Chains with steps of at most the
     limit are linked one by one, as no cluster reaches beyond its chain.
     """
+    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     spot, number = np.unique(xy, axis=0, return_inverse=True)
     near = cKDTree(spot).query_pairs(across_m, output_type="ndarray")
     graph = coo_array((np.ones(len(near)), (near[:, 0], near[:, 1])), (len(spot), len(spot)))
@@ -214,6 +214,8 @@ def clusters(xy: Floats, across_m: float) -> Ints:
 
 def answer(of: Evidence, questions: Questions, squad: Ints) -> Found:
     """Proposals and watch list, if `squad[case]` handled each case."""
+    from scipy.stats import binom
+
     tally = tallies(of, questions, squad)
     p = np.asarray(binom.sf(tally.over - 1, tally.n, 0.5), float)
     tested = tally.n >= LEAST
@@ -286,6 +288,8 @@ def benjamini_hochberg(p: Floats) -> Floats:
 
 def posterior(n: Any, over: Any, rate: float) -> Any:
     """P(more than half go over), Beta prior of the city's rate."""
+    from scipy.stats import beta
+
     return beta.sf(0.5, over + PRIOR_CASES * rate, n - over + PRIOR_CASES * (1.0 - rate))
 
 
@@ -301,6 +305,8 @@ def _counts(n: Ints) -> tuple[list[int], list[int]]:
 
 def _coin(n: int, rate: float) -> float:
     """How likely a fair coin is to be put on the watch list by n tosses."""
+    from scipy.stats import binom
+
     over = np.arange(n + 1)
     return float(binom.pmf(over, n, 0.5)[watchable(n, over, rate)].sum()) if n >= WATCH_LEAST else 0.0
 

@@ -25,7 +25,6 @@ import shapely
 from geodata.crs import FloatArray, System, from_work, geometries_to_work
 from geodata.files import Layer, Table
 from geodata.intake import WGS84, Geometries
-from geodata.intake_gdal import pyogrio
 from geodata.topology import STANDING_M, check, issue_of
 from geodata.topology_facts import Faces, Flaw, LayerFacts, layer_facts
 from geodata.topology_issue import Issue
@@ -437,6 +436,8 @@ def _as_table(proposal: Proposal) -> Any:
 
 def _write_gpkg(out: Path, table: Table) -> None:
     """In the CRS of the input, which `write_table` does not do: its results are places in WGS-84."""
+    from geodata.intake_gdal import pyogrio
+
     assert table.geometry is not None
     names = table.columns.column_names
     geometry = free_name("geom", names)

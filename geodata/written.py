@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from geodata.db.guard import refuse_live
 from geodata.files import Table
 from geodata.intake import EXTENSIONS, Format, Geometries, UnknownFormat
-from geodata.intake_gdal import pyogrio
 from geodata.intake_geojson import AS_JSON, AS_LIST
 from routing.errors import JieguanError
 
@@ -169,6 +168,13 @@ def replace_file(out: str | Path, data: bytes) -> None:
         target.write_bytes(data)
 
 
+def _of_gdal() -> tuple[type[Exception], ...]:
+    """What GDAL raises; asked only when something has been raised, for to load it takes long."""
+    from geodata.intake_gdal import pyogrio
+
+    return pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A name in a fresh folder beside `path`; moved over `path` at the end, gone on any error. Raises LiveDatabase, CannotWrite."""
@@ -183,7 +189,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         with target.open("rb") as file:
             os.fsync(file.fileno())
         target.replace(path)
-    except (OSError, pa.ArrowException, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except (OSError, pa.ArrowException, *_of_gdal()) as error:
         raise CannotWrite(path=str(path), reason=str(error)) from error
     finally:
         shutil.rmtree(folder)
@@ -347,6 +353,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 def _write_gpkg(target: Path, table: Table, ours: Any, places: Geometries | None) -> None:
     """One layer named like the file, EPSG:4326. Key and geometry get names that no column has."""
+    from geodata.intake_gdal import pyogrio
+
     assert places is not None
     names = [*table.columns.column_names, *ours.column_names]
     key, geometry = free_name("fid", names), free_name("geom", names)

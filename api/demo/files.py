@@ -17,7 +17,6 @@ from api.demo.city import AGREED, DEGREES, MARKET_M, TOWNSHIPS, City, to_degrees
 from api.demo.complaints import TRADE, case_with_order, complaints
 from api.usecases.route_file import PointFile
 from geodata.build import MapFiles
-from geodata.intake_gdal import pyogrio
 from geodata.written import GPKG_VERSION, replace_file
 
 DUTY, TRUCKS, GAS = "HJ-00", "HJ-ZT", "EXT-GAS"
@@ -189,6 +188,8 @@ def _geojson(path: Path, rows: Rows, shapes: Sequence[Any]) -> None:
 
 def _layer(path: Path, rows: Rows, shapes: Sequence[Any]) -> None:
     """A GeoPackage of one layer, CGCS2000."""
+    from geodata.intake_gdal import pyogrio
+
     wkb = pa.array(shapely.to_wkb([to_degrees(shape) for shape in shapes], flavor="iso").tolist(), pa.binary())
     table = pa.Table.from_pylist([dict(row) for row in rows]).append_column("geom", wkb)
     whole = io.BytesIO()
@@ -209,6 +210,8 @@ def _layer(path: Path, rows: Rows, shapes: Sequence[Any]) -> None:
 @contextmanager
 def _dated() -> Iterator[None]:
     """GDAL notes in a GeoPackage when it was written; here a fixed instant, so that a seed gives the same bytes."""
+    from geodata.intake_gdal import pyogrio
+
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2025-01-01T00:00:00.000Z"})
     try:
         yield

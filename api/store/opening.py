@@ -27,7 +27,7 @@ class Working:
 @contextmanager
 def working(serving: Serving) -> Iterator[Working]:
     """Open for as long as the block lasts. Raises what `opened` and `open_vault` raise."""
-    waits = Waits(gate=serving.wait_seconds, lock=serving.wait_seconds)
+    waits = Waits(gate=serving.wait_seconds, lock=serving.wait_seconds, silence=serving.wait_seconds)
     with opened(serving.database, waits) as db, open_vault(serving.folder, serving.master) as vault:
         yield Working(db, vault, Book(db, anchor_of(serving)))
 

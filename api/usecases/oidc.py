@@ -14,21 +14,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
-
-import httpx
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
-from authlib.oauth2.rfc7636 import create_s256_code_challenge
-from authlib.oidc.core import CodeIDToken
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from api.access import STAFF
 from api.settings import Provider
 from routing.case import Role
 from routing.errors import JieguanError, Worded
+
+if TYPE_CHECKING:
+    import httpx
 
 PENDING = timedelta(minutes=10)
 LEEWAY_S = 60
@@ -116,6 +111,9 @@ class Known:
 
 def begin(provider: Provider, back: str, now: datetime) -> tuple[str, Pending]:
     """Where to send the browser. Raises ProviderInsecure, ProviderUnreachable."""
+    from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
+    from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
     pending = Pending(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), int((now + PENDING).timestamp()))
     with _client(provider) as client:
         about = _metadata(client, provider)
@@ -144,6 +142,8 @@ def finish(provider: Provider, pending: Pending, answer: Answer, back: str, now:
 
 def _token(client: httpx.Client, url: str, provider: Provider, asked: Mapping[str, str]) -> Mapping[str, Any]:
     """The code, exchanged. We show who we are by the secret, if we have one (RFC 6749, 2.3.1). Raises LoginNotProven."""
+    import httpx
+
     form = {"grant_type": "authorization_code", "client_id": provider.client, **asked}
     secret = httpx.USE_CLIENT_DEFAULT if provider.secret is None else (quote(provider.client, safe=""), quote(provider.secret, safe=""))
     answer = client.post(url, data=form, auth=secret)
@@ -153,6 +153,11 @@ def _token(client: httpx.Client, url: str, provider: Provider, asked: Mapping[st
 
 
 def _claims(provider: Provider, token: str, keys: Mapping[str, Any], nonce: str, now: datetime) -> Mapping[str, Any]:
+    from authlib.oidc.core import CodeIDToken
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import KeySet
+
     try:
         found = jwt.decode(token, KeySet.import_key_set(keys), algorithms=SIGNED_BY)  # type: ignore[arg-type]
         options = {"iss": {"essential": True, "value": provider.issuer}, "aud": {"essential": True, "value": provider.client}}
@@ -182,6 +187,8 @@ def _values(claims: Mapping[str, Any], claim: str) -> set[str]:
 
 @contextmanager
 def _client(provider: Provider) -> Iterator[httpx.Client]:
+    import httpx
+
     try:
         with httpx.Client(timeout=TIMEOUT_S, headers={"Accept": "application/json"}) as client:
             yield client

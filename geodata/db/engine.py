@@ -36,6 +36,7 @@ from sqlalchemy.orm import Session
 
 from geodata.db import gpkg, guard
 from geodata.db.both import Kind
+from geodata.db.pulse import Listening, Pulse
 from geodata.db.tables import MAP, Section
 from routing.errors import JieguanError, Worded
 
@@ -148,9 +149,11 @@ class Waits:
     lock: float = 2
     idle: float = 60
     """Of a transaction nobody continues (PostgreSQL)."""
+    silence: float = 2
+    """For a server that neither answers nor says that it is at work (PostgreSQL): see `pulse`."""
 
 
-PATIENT = Waits(gate=120, statement=0, lock=60, idle=0)
+PATIENT = Waits(gate=120, statement=0, lock=60, idle=0, silence=30)
 """For maintenance: copying takes as long as it takes."""
 
 POOL = {"pool_size": 8, "max_overflow": 32}
@@ -526,6 +529,12 @@ def _attach_postgresql(url: URL, create: bool, waits: Waits) -> Database:
             )
         connection.commit()
 
+    pulse = Pulse(waits.silence)
+
+    def connect(_: object, __: object, words: Any, named: dict[str, Any]) -> Listening:
+        return Listening.listening(pulse, *words, **{"connect_timeout": max(2, round(waits.silence)), **named})
+
+    event.listen(engine, "do_connect", connect)
     event.listen(engine, "connect", prepare)
     event.listen(engine, "reset", _end_on_server)
     db = Database(

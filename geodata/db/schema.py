@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -39,6 +38,9 @@ from geodata.db.engine import (
 from geodata.db.tables import MAP, Installation, Section
 from geodata.work_crs import given_work_crs
 from routing.errors import JieguanError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _ONE_AT_A_TIME = 0x6A696567  # "jieg", the advisory lock
 
@@ -106,6 +108,8 @@ def schema_of(db: Database, sections: Sections = MAP_ONLY) -> Schema:
 
 def alembic_config(connection: Connection, section: Section = MAP) -> Config:
     """Alembic on our connection, with the revisions of one section of the installed package."""
+    from alembic.config import Config
+
     config = Config(attributes={"connection": connection, "section": section})
     config.set_main_option("script_location", "geodata.db:migrations")
     config.set_main_option("version_locations", section.migrations)
@@ -156,6 +160,8 @@ def _changing(db: Database) -> Iterator[Session]:
 
 
 def _bring_up(connection: Connection, url: str, sections: Sections) -> None:
+    from alembic import command
+
     found = [revision_of(connection, section) for section in sections]
     if any(revision is not None and revision not in section.revisions for revision, section in zip(found, sections, strict=True)):
         raise SchemaNewer(url=url, found=said(found, sections), needed=said([s.needed for s in sections], sections))

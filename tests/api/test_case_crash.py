@@ -84,7 +84,7 @@ def client(seed: int, office: Office, told: Told, until: float, over: threading.
     while time.monotonic() < until:
         if rng.random() < 0.4 or not told.cases:
             marker = told.marker()
-            body = complaint(place(rng.uniform(100, 1_900), 500), occurred_at=(BEGIN + timedelta(seconds=marker)).isoformat())
+            body = complaint(place(rng.uniform(100, 1_900), 500), occurred_at=_instant(marker))
             answer = send(office.operator, "/api/v1/cases", body, f"case {marker}", told, over)
             if answer is not None:
                 assert answer.status_code == 201, answer.text
@@ -121,26 +121,39 @@ def client(seed: int, office: Office, told: Told, until: float, over: threading.
                 told.refused[answer.status_code] += 1
 
 
+def _instant(marker: int) -> str:
+    return (BEGIN + timedelta(seconds=marker)).isoformat()
+
+
 def workers_of(base: str) -> list[int]:
-    """The processes that answer: children of the one that listens."""
-    port = int(base.rpartition(":")[2])
-    found = subprocess.run(["pgrep", "-f", "multiprocessing.*spawn_main"], capture_output=True, text=True, check=False).stdout.split()
-    mine = []
-    for pid in map(int, found):
-        try:
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            words = Path(f"/proc/{parent}/cmdline").read_bytes().decode().split("\0")
-        except (OSError, ValueError):
-            continue
-        if str(port) in words:
-            mine.append(pid)
-    return mine
+    """The processes that answer: forked from one that the one who listens has started."""
+    port = base.rpartition(":")[2]
+    found = subprocess.run(["pgrep", "-f", "multiprocessing.forkserver"], capture_output=True, text=True, check=False).stdout.split()
+    return [pid for pid in map(int, found) if port in words_of(parent_of(parent_of(pid)))]
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError):  # it has gone
+        return 0
+
+
+def words_of(pid: int) -> list[str]:
+    """The command line of a process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
 
 
 def hold(url: str, clients: int, seconds: float, every: float, *, restart: Callable[[], None] = lambda: None, restarts: int = 0) -> str:
     published(url)
     told, over = Told(), threading.Event()
-    with served(url, "--workers", "2", "--development", "--port", str(_free_port())) as base:
+    with served(url, "--development") as base:  # the kernels are compiled before the clock runs, and kept
+        marker = told.marker()
+        told.cases[marker] = Office(base).operator.take(500, 500, occurred_at=_instant(marker))["number"]
+    with served(url, "--workers", "2", "--development", "--port", str(free_port())) as base:
         office = Office(base)
         until = time.monotonic() + seconds
         threads = [threading.Thread(target=client, args=(k, office, told, until, over)) for k in range(clients)]
@@ -206,7 +219,7 @@ def missing(url: str, told: Told) -> list[str]:
     return wrong
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

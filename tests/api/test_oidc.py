@@ -67,7 +67,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Net:
 
         return real(**given, event_hooks={"response": [seen]})
 
-    monkeypatch.setattr(oidc.httpx, "Client", client)
+    monkeypatch.setattr(httpx, "Client", client)
     return made
 
 

@@ -31,6 +31,7 @@ from tests.api.staff import CATEGORY, Office, Staff, complaint
 from tests.api.test_case_crash import own_server
 from tests.api.test_case_races import at_once
 from tests.db.conftest import WORK_CRS, NewUrl
+from tests.db.hole import Hole
 
 pytestmark = pytest.mark.slow  # minutes, most of them spent in making and starting things
 
@@ -576,6 +577,48 @@ def test_p16_the_server_restarts_under_the_service_and_the_pool_is_whole() -> No
             admin.dispose()
         assert len(numbers(url)) >= 80
         assert check(url, WHOLE) == ()
+
+
+@pytest.mark.parametrize("seconds", [8, pytest.param(60, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_p16_a_black_hole_before_the_server_holds_nobody(url: str, seconds: float) -> None:
+    """Everything that is sent is taken and nothing comes back. Whoever asks is told to come again, in the time the service waits."""
+    with Hole(url) as hole, live(hole.url) as base:
+        office = Office(base)
+        staff = [Staff(base, f"接线员 {k}", "operator") for k in range(12)]
+        assert {posted(one, "warm").status_code for one in staff} == {201}
+        hole.shut()
+        over = time.monotonic() + seconds
+        told: list[tuple[int, float]] = []
+
+        def ask(k: int) -> None:
+            while time.monotonic() < over:
+                for read in (True, False):
+                    began = time.monotonic()
+                    answer = staff[k].http.get("/api/v1/cases") if read else posted(staff[k], "k")
+                    problem(answer, 503)
+                    assert int(answer.headers["retry-after"]) <= 5
+                    told.append((answer.status_code, time.monotonic() - began))
+                    time.sleep(0.2)
+
+        with ThreadPoolExecutor(12) as pool:
+            asked = [pool.submit(ask, k) for k in range(12)]
+            while time.monotonic() < over:
+                assert httpx.get(f"{base}/healthz", timeout=30).status_code == 200
+                time.sleep(0.5)
+            for one in asked:
+                one.result()
+        longest = max(took for _, took in told)
+        print(f"\n{len(told)} told to come again in {seconds} s, the last of them to know after {longest:.1f} s")
+        assert longest < 2 + 3, longest  # two seconds of waiting; the rest is room for a busy machine
+        hole.open()
+        until = time.monotonic() + 10
+        while (status := posted(office.operator, "after").status_code) != 201:
+            assert (status, time.monotonic() < until) == (503, True)
+            time.sleep(0.1)
+        assert {posted(one, "k").status_code for one in staff} == {201}  # whether it had been done before, and late, or not
+    assert len(numbers(url)) == 12 + 1 + 12
+    assert check(url, WHOLE) == ()
 
 
 def leave_in_the_middle(base: str, times: int) -> None:

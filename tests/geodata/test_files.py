@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapely import Point, Polygon, box
 
-from geodata import intake, intake_geojson, intake_shapefile, intake_tables, intake_wkb, written
+from geodata import intake, intake_geojson, intake_tables, intake_wkb, written
 from geodata.files import Table, read_layer, read_table
 from geodata.intake import LIMITS, BadGeometry, TooManyVertices, UnreadableFile
 from geodata.intake_gdal import pyogrio
@@ -414,7 +414,7 @@ def test_too_many_vertices_names_feature_count_and_limit(
     else:
         write_table(path, table, {})
     read_layer(path, replace(LIMITS, vertices=151))
-    monkeypatch.setattr(intake_shapefile.pyogrio, "read_arrow", lambda *_, **__: pytest.fail("GDAL was called"))
+    monkeypatch.setattr(pyogrio, "read_arrow", lambda *_, **__: pytest.fail("GDAL was called"))
     monkeypatch.setattr(shapely, "from_wkb", lambda *_: pytest.fail("geometry was built"))
     error = refuses(TooManyVertices, lambda: read_layer(path, SMALL), "151", "100", "Limits.vertices")
     assert (error.facts["feature"], error.facts["count"]) == (2, 151)
