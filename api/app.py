@@ -31,11 +31,11 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors.multiprocess import Multiprocess, Process
+from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api import problems, settings, telemetry
 from api.description import Described
-from api.draining import FINISH_S, Draining, of_several
+from api.draining import FINISH_S, Draining, Worker, of_several
 from api.routers import (
     case_files,
     cases,
@@ -291,6 +291,12 @@ class Several(Multiprocess):
         self.asked: dict[Process, float] = {}
         self.started: set[Process] = set()
 
+    def terminate_all(self) -> None:
+        """The listening is theirs to end: held open here, what comes after them would wait for nobody."""
+        for each in self.sockets:
+            each.close()
+        super().terminate_all()
+
     def keep_subprocess_alive(self) -> None:
         """One that cannot start ends the service only while none ever could: a database that is away will come back.
 
@@ -310,7 +316,7 @@ class Several(Multiprocess):
                 self.should_exit.set()
                 return
             log.warning("worker %s ended (%s); another begins", process.pid, process.exitcode)
-            self.processes[at] = Process(self.config, self.sockets)
+            self.processes[at] = Worker(self.config, self.sockets)
             self.processes[at].start()
         if not self.told and self.started.issuperset(self.processes):
             self.told = True

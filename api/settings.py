@@ -141,7 +141,8 @@ class Serving:
     body_seconds: float = _of(15.0, "等正文到齐的秒数", "a body that is not all here by then is not waited for", least=0.1)
     wait_seconds: float = _of(
         2.0, "等数据库中的锁或写入机会的秒数;过后请对方稍后再来",
-        "for what others hold in the database: a lock, the turn to write; who is not served by then is told to come again", least=0.1,
+        "for what others hold in the database (a lock, the turn to write) and for a silent server; then one is told to come again",
+        least=0.1,
     )  # fmt: skip
     upload_bytes: int = _of(FENCE.upload, "上传的图层的上限", "a layer that is uploaded into a draft, at most", least=1_024)
     history_bytes: int = _of(256 * MIB, "历史案件文件的上限", "a file of past cases, at most", least=1_024)
