@@ -11,7 +11,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from api import words, words_batch, words_map, words_people, words_sealed, words_settings, words_statistics, words_whatif
+from api import (
+    words,
+    words_batch,
+    words_map,
+    words_people,
+    words_sealed,
+    words_settings,
+    words_statistics,
+    words_whatif,
+)
 from geodata.compile import Progress as Told
 from geodata.compile import silent
 from routing.errors import Lang

@@ -93,6 +93,8 @@ def written(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
 
 def workbook(named: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]]) -> bytes:
     """A workbook of sheets by their names, each with headings and rows; numbers as numbers, text that is never worked out."""
+    import openpyxl
+
     book = openpyxl.Workbook(write_only=True)
     for name, (heads, rows) in named.items():
         sheet = book.create_sheet(name)
