@@ -38,6 +38,7 @@ from api.usecases import (
     queues,
     reporters,
     rulings,
+    statistics,
     vocabulary,
 )
 from api.usecases.route_file import PointFile
@@ -120,6 +121,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     pictures.NotTaken: 415,
     pictures.PictureTooLarge: 413,
     queues.NotYourQueue: 404,
+    statistics.NotYourFigures: 404,
     vocabulary.CategoryInUse: 409,
     vocabulary.NoSuchCategory: 404,
     lifecycle.StaleCase: 412,
