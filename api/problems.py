@@ -39,6 +39,7 @@ from api.usecases import (
     queues,
     reporters,
     rulings,
+    statistics,
     vocabulary,
 )
 from api.usecases.georeport import Several, UnknownJurisdiction, UnknownService, UnknownToken
@@ -124,6 +125,7 @@ STATUS: Mapping[type[JieguanError], int] = {
     pictures.NotTaken: 415,
     pictures.PictureTooLarge: 413,
     queues.NotYourQueue: 404,
+    statistics.NotYourFigures: 404,
     vocabulary.CategoryInUse: 409,
     vocabulary.NoSuchCategory: 404,
     publishing.RuleFollows: 409,

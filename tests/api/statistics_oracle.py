@@ -56,8 +56,9 @@ def cases_sql(kind: Kind, now: datetime) -> str:
         head = "(body::jsonb #>> '{decision,assist,0}')"
     runner, lead = j("decision", "runner_up"), j("decision", "squad")
     other = f"CASE WHEN {has} THEN {runner} WHEN {head} IS NOT NULL THEN {head} ELSE {runner} END"
-    located = "json_type(body, '$.decision.place.wgs84') IS NOT NULL" if kind == "embedded" else "(body::jsonb #> '{decision,place}') ? 'wgs84'"
-    least, most = ("min", "max") if kind == "embedded" else ("least", "greatest")
+    located, least, most = "(body::jsonb #> '{decision,place}') ? 'wgs84'", "least", "greatest"
+    if kind == "embedded":
+        located, least, most = "json_type(body, '$.decision.place.wgs84') IS NOT NULL", "min", "max"
     return f"""
 WITH m AS (
     SELECT case_id, id, {ms_of(kind, "at")} AS t, {j("action")} AS a,
@@ -144,11 +145,12 @@ class Oracle:
     def figure(self, name: str, since: date, until: date, key: str = "''") -> dict[str, tuple[float, int]]:
         """By key: the numerator and the denominator (0: there is none)."""
         by, squad, which, top, bottom, scale = FIGURES[name]
-        group = {"squad": squad, "category": "category", "stretch": "stretch", "''": "''"}.get(key) or f"substr({day_of(self.db.kind, by)}, 1, 7)"
-        limited = f"AND {by} <= {ms_of(self.db.kind, 'CAST(:now AS TIMESTAMPTZ)' if self.db.kind == 'postgresql' else ':now')}"
+        day, now = day_of(self.db.kind, by), "CAST(:now AS TIMESTAMPTZ)" if self.db.kind == "postgresql" else ":now"
+        group = {"squad": squad, "month": f"substr({day}, 1, 7)"}.get(key, key)
+        limited = f"AND {by} <= {ms_of(self.db.kind, now)}"
         sql = (
             f"SELECT {group}, sum(({which}) * ({top})), sum(({which}) * ({bottom or 0})) FROM ({self.cases}) AS w "
-            f"WHERE {by} IS NOT NULL AND {day_of(self.db.kind, by)} >= :since AND {day_of(self.db.kind, by)} < :until "
+            f"WHERE {by} IS NOT NULL AND {day} >= :since AND {day} < :until "
             f"{limited if by.endswith('due') else ''} GROUP BY 1"
         )
         return {str(k): (float(a) / scale, int(b)) for k, a, b in self.rows(sql, since=since.isoformat(), until=until.isoformat())}
@@ -157,8 +159,9 @@ class Oracle:
         """By stretch, where both sides have handled something: hours."""
         day = day_of(self.db.kind, "handled")
         sql = (
-            f"SELECT stretch, max(mean) - min(mean) FROM (SELECT stretch, holder, avg(worked * 1.0) / {HOUR} AS mean FROM ({self.cases}) AS w "
-            f"WHERE handled IS NOT NULL AND {day} >= :since AND {day} < :until AND stretch <> '' "
-            "AND ('|' || stretch || '|') LIKE ('%|' || holder || '|%') GROUP BY stretch, holder) AS sides GROUP BY stretch HAVING count(*) = 2"
+            f"SELECT stretch, max(mean) - min(mean) FROM (SELECT stretch, holder, avg(worked * 1.0) / {HOUR} AS mean "
+            f"FROM ({self.cases}) AS w WHERE handled IS NOT NULL AND {day} >= :since AND {day} < :until AND stretch <> '' "
+            "AND ('|' || stretch || '|') LIKE ('%|' || holder || '|%') GROUP BY stretch, holder) AS sides "
+            "GROUP BY stretch HAVING count(*) = 2"
         )
         return {str(stretch): float(gap) for stretch, gap in self.rows(sql, since=since.isoformat(), until=until.isoformat())}
