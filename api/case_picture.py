@@ -15,7 +15,7 @@ from api.drawing import INK, PAPER, areas, fill, font, lines, scale_bar, stroke
 from api.words_dossier import said
 from routing.errors import Lang
 
-DPI, WIDE, HIGH = 200, 6.9, 4.2
+DPI, WIDE, HIGH = 200, 6.7, 3.25
 """Inches: the width of a page's text."""
 LEAD, ASSIST = "#A6C8E8", "#F5EBB5"
 OTHERS = ("#D3DD7D", "#EBDCF5", "#F5D3B3", "#C9E8DA", "#FFCBD6")
@@ -48,14 +48,14 @@ def picture(
     for code in sorted(near):
         stroke(axes, lines(shapely.boundary(near[code])), color=INK, linewidth=1.2)
     _labels(axes, near, names, colour, box, shapely.buffer(place, half / 10), lead, assist, lang)
-    _place(axes, place, error_m, half)
+    _place(axes, place, error_m)
     scale_bar(axes, box)
     out = io.BytesIO()
     figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
 
 
-def _place(axes: Any, place: Any, error_m: float, half: float) -> None:
+def _place(axes: Any, place: Any, error_m: float) -> None:
     if error_m > 0:
         centre = shapely.centroid(place)
         axes.add_patch(Circle((centre.x, centre.y), error_m, facecolor="#CC331118", edgecolor=RED, linewidth=1, linestyle="--", zorder=7))

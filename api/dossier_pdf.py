@@ -24,12 +24,15 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import CondPageBreak, Image, LongTable, Paragraph, SimpleDocTemplate, Spacer, TableStyle
 
 from api.drawing import font_file
+from api.words import step_words
 from api.words_dossier import WORDS, role_words, said
 from routing.errors import Lang
+from routing.model import Step
 
 FONT = "NotoSansSC"
-SIDE, TOP, BOTTOM = 18 * mm, 20 * mm, 18 * mm
-WIDTH = A4[0] - 2 * SIDE
+SIDE, TOP, BOTTOM, PAD = 18 * mm, 20 * mm, 18 * mm, 6
+"""`PAD`: between a frame and what is in it, points, as the library has it."""
+WIDTH = A4[0] - 2 * SIDE - 2 * PAD
 INK, SOFT, RULE, SHADE = (colors.HexColor(c) for c in ("#1D2733", "#5F6B78", "#C9D1DA", "#EEF2F6"))
 CHINESE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _loading = threading.Lock()
@@ -76,11 +79,11 @@ class _Dossier:
         canvas.saveState()
         canvas.setFont(FONT, 8)
         canvas.setFillColor(SOFT)
-        canvas.drawString(SIDE, A4[1] - 12 * mm, self.plain(f"{self.say('title')} {self.case['number']}"))
-        canvas.drawRightString(A4[0] - SIDE, A4[1] - 12 * mm, self.say("page", page=document.page))
+        canvas.drawString(SIDE + PAD, A4[1] - 12 * mm, self.plain(f"{self.say('title')} {self.case['number']}"))
+        canvas.drawRightString(A4[0] - SIDE - PAD, A4[1] - 12 * mm, self.say("page", page=document.page))
         canvas.setStrokeColor(RULE)
-        canvas.line(SIDE, A4[1] - 14 * mm, A4[0] - SIDE, A4[1] - 14 * mm)
-        canvas.drawString(SIDE, 10 * mm, self.plain(self.made()))
+        canvas.line(SIDE + PAD, A4[1] - 14 * mm, A4[0] - SIDE - PAD, A4[1] - 14 * mm)
+        canvas.drawString(SIDE + PAD, 10 * mm, self.plain(self.made()))
         canvas.restoreState()
 
     def made(self) -> str:
@@ -96,7 +99,7 @@ class _Dossier:
         marks = [self.say(name) for name in ("hazard", "confidential", "to_supervision", "doubtful") if case.get(name)]
         counts = self.say("counts", returns=case["returns"], rework=case["rework"], reopened=case["reopened"])
         self.pairs([
-            ("state", case["state_name"]), ("holder", self.squad(case["holder"])), ("category", case.get("category_name") or case["category"]),
+            ("state", case["state_name"]), ("holder", self.squad(case["holder"])), ("category", self.told["category_name"]),
             ("channel", case["channel_name"]), ("received_at", self.time(case["received_at"])),
             ("occurred_at", self.time(case["occurred_at"])), ("due_at", self.time(case["due_at"])), ("address", case["address"]),
             ("marks", "; ".join([*marks, counts])),
@@ -117,15 +120,18 @@ class _Dossier:
         else:
             labels = {"name": "name", "phone": "phone", "email": "email", "address": "contact_address"}
             self.pairs([(labels[field], value) for field, value in known["contact"].items() if value])
-            self.flow.append(self.text(self.say("reporter_shown" if known.get("full") else "reporter_masked"), 8, SOFT))
+            note = self.say("reporter_shown" if known.get("full") else "reporter_masked")
+            self.flow += [Spacer(1, 1 * mm), self.text(note, 8, SOFT)]
 
     def place(self) -> None:
         case, place = self.case, self.case["place"]
-        self.title("place", 80 * mm if self.picture else 30 * mm)
+        self.title("place", 125 * mm if self.picture else 30 * mm)
         if case["lon"] is None:
             self.flow.append(self.text(self.say("unlocated", why=place.get("location_error") or "-"), 10, INK))
             return
-        stated = f"{place.get('lon')}, {place.get('lat')} ({place.get('datum')})" if place.get("lon") is not None else str(place.get("datum"))
+        stated = str(place.get("datum"))
+        if place.get("lon") is not None:
+            stated = f"{place['lon']}, {place['lat']} ({stated})"
         self.pairs([
             ("coordinates", f"{case['lon']:.6f}, {case['lat']:.6f}"), ("stated", stated), ("error", f"{case['error_m']:g} m"),
         ])  # fmt: skip
@@ -135,8 +141,8 @@ class _Dossier:
             notes = [self.say("map_missing"), self.say("grid_north")]
             if case["error_m"] > 0:
                 notes.append(self.say("circle", error_m=case["error_m"]))
-            end = "。" if self.lang == "zh-CN" else "; "
-            self.flow += [Spacer(1, 2 * mm), image, self.text(end.join(n.rstrip("。.") for n in notes) + ("。" if self.lang == "zh-CN" else "."), 8, SOFT)]
+            between = ";" if self.lang == "zh-CN" else "; "
+            self.flow += [Spacer(1, 2 * mm), image, self.text(between.join(n.rstrip("。.") for n in notes), 8, SOFT)]
 
     def reasons(self) -> None:
         decision = self.case["decision"]
@@ -148,14 +154,19 @@ class _Dossier:
             margin = self.say("margin_far", margin=decision["margin_m"])
         pin = decision["pin"]
         self.pairs([
-            ("lead", self.squad(decision["squad"])), ("assist", self.list(decision["assist"])), ("step", decision["step_name"]),
+            ("lead", self.squad(decision["squad"])), ("assist", self.squads(decision["assist"])), ("step", decision["step_name"]),
             ("margin", margin), ("township", decision["township"]), ("versions", f"{pin['version'][:16]} / {pin['rules_version']}"),
         ])  # fmt: skip
         rows = [
-            (str(n), f"{r['step_name']}", ", ".join(r["found"]) or self.say("nothing"), r["chosen"] or "")
+            (
+                str(n), r["step_name"], "\n".join(self.claim(c) for c in r["found"]) or self.say("nothing"),
+                self.claim(r["chosen"]) if r["chosen"] else "",
+            )
             for n, r in enumerate(decision["reasons"], 1)
-        ]
-        self.table(("n", "step", "found", "chosen"), rows, (8, 38, 84, 44))
+        ]  # fmt: skip
+        meaning = step_words(Step(decision["step"]), self.lang)[1]
+        self.flow += [Spacer(1, 1.5 * mm), self.text(meaning, 9, INK), Spacer(1, 1.5 * mm)]
+        self.table(("n", "step", "found", "chosen"), rows, (8, 34, 80, 48))
 
     def holdings(self) -> None:
         self.title("holdings")
@@ -163,11 +174,11 @@ class _Dossier:
             (self.squad(h["squad"]), self.time(h["since"]), self.say("now") if h["until"] is None else self.time(h["until"]))
             for h in self.told["holdings"]
         ]
-        self.table(("squad", "since", "until"), rows, (74, 50, 50))
+        self.table(("squad", "since", "until"), rows, (70, 50, 50))
 
     def story(self) -> None:
         self.title("story")
-        self.table(("at", "what", "who", "words"), [self.line(e) for e in self.told["events"]], (28, 38, 38, 70))
+        self.table(("at", "what", "who", "words"), [self.line(e) for e in self.told["events"]], (28, 38, 40, 64))
 
     def line(self, event: dict[str, Any]) -> tuple[str, str, str, str]:
         facts, words = event["facts"], event["words"] or {}
@@ -177,7 +188,7 @@ class _Dossier:
             what += "\n" + self.say("to_squad", squad=self.squad(facts["decision"]["squad"]))
         elif after and before and after["holder"] != before["holder"]:
             what += "\n" + self.say("to_squad", squad=self.squad(after["holder"]))
-        who = event["actor"] + "\n" + role_words(event["role"], self.lang)
+        who = self.told["people"].get(event["actor"], event["actor"]) + "\n" + role_words(event["role"], self.lang)
         if event["squad"]:
             who += " · " + self.squad(event["squad"])
         notes = [words["reason"]] if words.get("reason") else []
@@ -203,7 +214,7 @@ class _Dossier:
             )
             for s in found
         ]  # fmt: skip
-        self.table(("kind", "squad", "opened", "closed"), rows, (50, 60, 32, 32))
+        self.table(("kind", "squad", "opened", "closed"), rows, (46, 60, 32, 32))
 
     def files(self) -> None:
         self.title("attachments")
@@ -211,22 +222,31 @@ class _Dossier:
         if not found:
             self.flow.append(self.text(self.say("no_attachments"), 10, SOFT))
             return
-        rows = [(f"{a['name'] or a['id']}\nsha256 {a['sha256']}", a["media_type"], f"{a['size']:,}", self.time(a["at"]) or "") for a in found]
-        self.table(("file", "kind", "size", "at"), rows, (98, 28, 20, 28))
+        rows = [
+            (f"{a['name'] or a['id']}\nsha256 {a['sha256']}", a["media_type"], f"{a['size']:,}", self.time(a["at"])) for a in found
+        ]
+        self.table(("file", "kind", "size", "at"), rows, (96, 26, 20, 28))
 
     def record(self) -> None:
         self.title("record")
         self.flow += [self.text(self.say("record_text"), 8, SOFT), Spacer(1, 1.5 * mm)]
         rows = [(str(e["id"]), e["what"], self.time(e["at"]) or "", e["hash"]) for e in self.told["events"]]
-        self.table(("n", "what", "at", ""), rows, (14, 30, 28, 102), size=6.5)
+        self.table(("n", "what", "at", ""), rows, (12, 30, 28, 100), size=6.5)
 
     # --- how they look ---
+
+    def claim(self, code: str) -> str:
+        """A claim in words: of what kind it is, and whose or which."""
+        kind, _, rest = code.partition(":")
+        known = next((c for c in sorted(self.told["squads"], key=len, reverse=True) if rest == c or rest.startswith(f"{c}:")), None)
+        shown = rest if known is None else self.squad(known) + (f" {rest[len(known) + 1 :]}" if len(rest) > len(known) else "")
+        return f"{self.say('claim_' + kind)} {shown}" if f"claim_{kind}" in WORDS else code
 
     def squad(self, code: str | None) -> str:
         name = self.told["squads"].get(code, "")
         return f"{name} ({code})" if code and name and name != code else code or ""
 
-    def list(self, codes: Iterable[str]) -> str:
+    def squads(self, codes: Iterable[str]) -> str:
         return ("、" if self.lang == "zh-CN" else ", ").join(map(self.squad, codes)) or self.say("none")
 
     def time(self, text: str | None) -> str:

@@ -20,15 +20,17 @@ from api.access import PROTECTED, Principal, reveals
 from api.pictures import SUFFIXES
 from api.store import cases
 from api.store.record import Entry
-from api.store.tables import Attachment, CaseFile, Event
+from api.store.setup import vocabulary
+from api.store.tables import Account, Attachment, CaseFile, Event
 from api.usecases import attachments, queues, reporters
 from api.usecases.office import LOOKED_AT, LOOKS, REVEALED, Office, about_event, relation, seal, visible, whole
 from api.usecases.reporters import NotYoursToReveal
 from api.vault import KeyDestroyed
 from api.words_dossier import kind_words, role_words, said
 from geodata import store
-from geodata.layer import LayerName, in_metres
+from geodata.layer import grounds_of
 from routing.errors import Lang
+from routing.model import Territory
 
 MM = 1000
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -120,7 +122,8 @@ def _history(of: Office, session: Session, row: CaseFile, who: Principal, lang: 
     signs = of.signs.of(session, row.map_version)
     files = attachments.lines(of, session, row)
     return {
-        "case": whole(of, row, who, lang, part), "squads": _names(row, lines, signs), "events": lines,
+        "case": whole(of, row, who, lang, part), "category_name": _category(session, row, lang), "squads": _names(row, lines, signs),
+        "people": _people(session, {line["actor"] for line in lines}), "events": lines,
         "holdings": queues.holdings_told(session, row), "sides": queues.sides_told(session, row), "attachments": files,
         "reporter": reporters.reporter_told(of, session, row, who),
     }  # fmt: skip
@@ -132,6 +135,18 @@ def _names(row: CaseFile, lines: list[dict[str, Any]], signs: Any) -> dict[str, 
     found |= {line["squad"] for line in lines if line["squad"]}
     found |= {side["holder"] for line in lines for side in (line["facts"].get("before"), line["facts"].get("after")) if side}
     return {code: signs.squads.get(code, code) for code in sorted(found)}
+
+
+def _people(session: Session, accounts: set[str]) -> dict[str, str]:
+    """The names of those who acted."""
+    known = session.execute(sa.select(Account.id, Account.name).where(Account.id.in_(accounts)))
+    return {str(account): str(name) for account, name in known}
+
+
+def _category(session: Session, row: CaseFile, lang: Lang) -> str:
+    """Its code, and its name where it has one."""
+    found = vocabulary(session, row.received_at).get(row.category)
+    return row.category if found is None else f"{row.category} {found.zh if lang == 'zh-CN' else found.en}"
 
 
 def _in_full(of: Office, session: Session, row: CaseFile) -> tuple[dict[str, Any], dict[str, str]]:
@@ -160,15 +175,12 @@ def _picture(of: Office, session: Session, row: CaseFile, lang: Lang) -> bytes |
 
     if row.x_mm is None or row.y_mm is None:
         return None
-    grounds: dict[str, Any] = {}
-    for layer in (LayerName.TOWNSHIP, LayerName.TERRITORY):  # a squad without a ground of its own has that of its township
-        of_layer: dict[str, list[Any]] = {}
-        for one in store.read_rows(session, row.map_version, layer):
-            squad = one.facts.get("squad")
-            if squad and one.ground is not None:
-                of_layer.setdefault(str(squad), []).append(in_metres(one.ground))
-        if of_layer:
-            grounds = {squad: shapely.union_all(shapes) for squad, shapes in of_layer.items()}
+    claims, _ = grounds_of(store.read_rows(session, row.map_version))
+    pieces: dict[str, list[Any]] = {}
+    for one in claims:
+        if isinstance(one.claim, Territory) and row.received_at in one.claim.period:
+            pieces.setdefault(str(one.claim.squad), []).append(one.geometry)
+    grounds = {squad: shapely.union_all(shapes) for squad, shapes in pieces.items()}
     names = {str(code): name for code, name in of.signs.of(session, row.map_version).squads.items()}
     place = shapely.Point(row.x_mm / MM, row.y_mm / MM)
     return picture(grounds, names, place, row.error_m, row.margin_m, row.lead, list(row.assist), lang)
