@@ -196,6 +196,8 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/cases/{number}"): LOOKS_AT_CASES,
     ("GET", "/api/v1/cases/{number}/events"): LOOKS_AT_CASES,
     ("GET", "/api/v1/cases/{number}/holdings"): LOOKS_AT_CASES,
+    ("GET", "/api/v1/cases/{number}/history"): WORKS_ON_CASES,
+    ("GET", "/api/v1/cases/{number}/dossier"): WORKS_ON_CASES,
     ("POST", "/api/v1/cases/{number}/actions"): WORKS_ON_CASES,
     ("GET", "/api/v1/cases/{number}/reporter"): WORKS_ON_CASES,
     ("POST", "/api/v1/cases/{number}/reporter/reveal"): WORKS_ON_CASES,

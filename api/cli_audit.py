@@ -34,7 +34,7 @@ def verify_(
     from api.store.record import last_entry, verify
     from api.store.setup import opened
 
-    serving, noted = serving_of(db), [_head(text) for text in head or ()]
+    serving, noted = serving_of(db), [head_of(text) for text in head or ()]
     with opened(serving.database) as database, database.reading() as session:
         last = last_entry(session)
         found = verify(session, anchor_of(serving), noted)
@@ -65,7 +65,8 @@ def head_(db: DatabaseOption = None, as_json: JsonOption = False, lang: LangOpti
         out.print(f"{last.event}:{last.hash}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _head(text: str) -> Any:
+def head_of(text: str) -> Any:
+    """An entry noted elsewhere. Raises BadHead."""
     from api.store.record import Head
     from api.store.setup import GENESIS
 

@@ -55,6 +55,29 @@ def backup_(
     _told_copy(backup(url, path, WHOLE), as_json)
 
 
+@db.command(name="restore", help="db_restore")
+def restore_(
+    file: Annotated[str, typer.Argument(help="db_restore_file", metavar="FILE")],
+    url: Url,
+    keys: Annotated[str, typer.Option("--keys", help="db_restore_keys")],
+    head: Annotated[str | None, typer.Option("--head", metavar="NUMBER:HASH", help="db_restore_head")] = None,
+    as_json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    from pathlib import Path
+
+    from api.cli_audit import head_of
+    from api.settings import serving_of
+    from api.usecases.restoring import restore
+
+    done = restore(Path(file), Path(keys), serving_of(url), None if head is None else head_of(head))
+    if as_json:
+        print_json({"done": "db_restored", **asdict(done)})
+        return
+    facts = {"rows": f"{done.copied.rows:,}", "database": done.copied.destination, "entries": done.entries}
+    out.print(say("db_restored", **facts, keys=done.keys, lost=done.lost), highlight=False, markup=False, soft_wrap=True)
+
+
 @db.command(name="check", help="db_check")
 def check_(url: Url, as_json: JsonOption = False, lang: LangOption = None) -> None:
     findings = check(url, WHOLE)

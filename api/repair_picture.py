@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from api.drawing import fill, font, stroke
+from api.drawing import INK, PAPER, areas, fill, font, lines, scale_bar, stroke
 from geodata.repairs import Kind, Repair
 from routing.errors import Lang
 
@@ -26,7 +26,7 @@ DPI, WIDTH = 100, 1200
 PANEL = (570, 420)
 """Pixels of a panel."""
 HEAD, GAP, FOOT = 96, 44, 20
-INK, SOFT, PAPER, RED = "#222222", "#777777", "#FFFFFF", "#CC3311"
+SOFT, RED = "#777777", "#CC3311"
 GAINS, LOSES = "#A6C8E8", "#FFCBD6"
 OTHERS = ("#F5EBB5", "#D3DD7D", "#EBDCF5", "#F5D3B3", "#C9E8DA")
 VISIBLE = 14
@@ -121,7 +121,7 @@ class _Sheet:
             spine.set_color(SOFT)
         room = shapely.box(*shapely.bounds(shapely.buffer(box, (x1 - x0) / 4)))
         grounds = {**self.grounds, **(self.after if when == "after" else {})}
-        clipped = {code: _areas(shapely.clip_by_rect(grounds[code], *room.bounds)) for code in self.colour}
+        clipped = {code: areas(shapely.clip_by_rect(grounds[code], *room.bounds)) for code in self.colour}
         shapes = {code: shape for code, shape in clipped.items() if not shapely.is_empty(shape)}
         for code in sorted(shapes, key=lambda c: c in self.repair.who):
             fill(axes, shapes[code], facecolor=self.colour[code], edgecolor="none")
@@ -129,18 +129,18 @@ class _Sheet:
             self._piece(axes, when, room)
         for code in sorted(shapes):
             wide = 1.8 if when == "after" and code in self.after else 1.1
-            stroke(axes, _lines(shapely.boundary(shapes[code])), color=INK, linewidth=wide)
+            stroke(axes, lines(shapely.boundary(shapes[code])), color=INK, linewidth=wide)
         if when == "before":
             self._piece(axes, when, room)
         self._labels(axes, shapes, box)
-        _scale_bar(axes, box)
+        scale_bar(axes, box)
         if len(self.windows) > 1 and window is self.windows[0]:
             close = self._box(self.windows[1])
             least = (x1 - x0) / 60  # so that it is seen
             stroke(axes, shapely.box(*shapely.bounds(shapely.buffer(close, least))).exterior, color=RED, linewidth=1.2, linestyle=":")
 
     def _piece(self, axes: Any, when: str, room: Any) -> None:
-        piece = _areas(shapely.clip_by_rect(self.piece, *room.bounds))
+        piece = areas(shapely.clip_by_rect(self.piece, *room.bounds))
         if when == "after":
             style = {"facecolor": GAINS, "edgecolor": "#5B8DBB", "hatch": self.hatch, "linewidth": 0}
         elif self.repair.kind is Kind.CUT_OVERLAP:  # in the colours of both
@@ -149,7 +149,7 @@ class _Sheet:
             style = {"facecolor": PAPER, "edgecolor": SOFT, "hatch": "..", "linewidth": 0}
         fill(axes, piece, **style)
         dashes = (0, (4, 2)) if when == "after" else "-"
-        stroke(axes, _lines(shapely.boundary(piece)), color=RED, linewidth=1.5, linestyle=dashes)
+        stroke(axes, lines(shapely.boundary(piece)), color=RED, linewidth=1.5, linestyle=dashes)
 
     def _labels(self, axes: Any, shapes: Mapping[str, Any], box: Any) -> None:
         x0, y0, x1, y1 = box.bounds
@@ -158,7 +158,7 @@ class _Sheet:
         drawn_over = shapely.union_all([self.piece, *(shapes[c] for c in self.repair.who if c in shapes)])
         for code, shape in shapes.items():
             over = self.piece if code in self.repair.who else drawn_over
-            free = _areas(shapely.difference(shapely.intersection(shape, inner), over))
+            free = areas(shapely.difference(shapely.intersection(shape, inner), over))
             least = 0.012 if code in self.repair.concerns else 0.03
             if shapely.area(free) < least * shapely.area(box):
                 continue
@@ -198,34 +198,9 @@ class _Sheet:
         return f"{name} ({code})" if name and name != code else str(code)
 
 
-def _scale_bar(axes: Any, box: Any) -> None:
-    """A round length of at most a third of the width, bottom left."""
-    x0, y0, x1, y1 = box.bounds
-    most = (x1 - x0) / 3
-    step = 10 ** np.floor(np.log10(most))
-    length = float(max(n * step for n in (1, 2, 5) if n * step <= most))
-    x, y, high = x0 + (x1 - x0) * 0.03, y0 + (y1 - y0) * 0.04, (y1 - y0) * 0.012
-    back: dict[str, Any] = {"facecolor": PAPER, "alpha": 0.8, "edgecolor": "none", "zorder": 10}
-    axes.add_patch(Rectangle((x - (x1 - x0) * 0.015, y - high * 1.5), length + (x1 - x0) * 0.03, high * 8, **back))
-    for part, colour in ((0, INK), (1, PAPER)):
-        axes.add_patch(Rectangle((x + part * length / 2, y), length / 2, high, facecolor=colour, edgecolor=INK, linewidth=0.8, zorder=11))
-    said = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m" if length >= 1 else f"{length * 100:g} cm"
-    axes.text(x + length / 2, y + high * 3.6, said, fontproperties=font(9), ha="center", va="center", color=INK, zorder=12)
-
-
 def _across(piece: Any) -> str:
     """Hatching that does not run along the piece."""
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(piece))
     sides = np.diff(corners, axis=0)
     dx, dy = sides[np.hypot(*sides.T).argmax()]
     return "\\\\" if dx * dy > 0 else "//"
-
-
-def _areas(shape: Any) -> Any:
-    """The polygons of a clipped shape."""
-    return shapely.MultiPolygon([p for p in shapely.get_parts(shapely.get_parts(shape)) if p.geom_type == "Polygon" and not p.is_empty])
-
-
-def _lines(shape: Any) -> Any:
-    """The lines of a boundary, one by one."""
-    return [line for line in shapely.get_parts(shape).tolist() if not line.is_empty]

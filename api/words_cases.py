@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from routing.case import Action, State, Why
+from routing.case import Action, Outcome, State, Why
 from routing.errors import Lang
 
 Two = tuple[str, str]
@@ -105,7 +105,10 @@ WHYS: Mapping[Why, Two] = {
     Why.NO_REVIEW: ("须写明将来的复核时间", "a time of review in the future is needed"),
     Why.NO_DOCUMENT: ("须写明文号", "a document must be named"),
     Why.NO_MILESTONE: ("须写明完成的是哪一阶段", "the milestone that was reached must be named"),
-    Why.NOT_REPLIED: ("尚未答复投诉人", "the complainant has not been answered yet"),
+    Why.NOT_REPLIED: (
+        "尚未答复投诉人,也没有三次联系不上", "the complainant has not been answered yet, nor called three times in vain"
+    ),
+    Why.NO_OUTCOME: ("须写明结果(outcome)", "its outcome must be stated (outcome)"),
     Why.PARTS_OPEN: ("协办部分尚未全部完成", "parts of the joint work are still open"),
     Why.SUPERVISION_OPEN: ("督办尚未答复", "a supervision has not been answered"),
     Why.OWN_WORK: ("办理人不能核查自己的案件", "nobody checks his own work"),
@@ -113,6 +116,15 @@ WHYS: Mapping[Why, Two] = {
     Why.NOT_ASKED: ("没有待处理的申请", "nothing of the kind was asked for"),
     Why.ASKED_ALREADY: ("已有待处理的申请", "that was asked for already"),
 }
+
+OUTCOMES: Mapping[Outcome, Two] = {
+    Outcome.ANSWERED: ("已答复", "answered"),
+    Outcome.NOT_REACHED: ("未联系上", "not reached"),
+    Outcome.SATISFIED: ("满意", "satisfied"),
+    Outcome.BASICALLY: ("基本满意", "basically satisfied"),
+    Outcome.DISSATISFIED: ("不满意", "dissatisfied"),
+}
+
 
 class Channel(StrEnum):
     """How a complaint came."""
@@ -164,6 +176,11 @@ def state_words(state: str, lang: Lang) -> str:
 def action_words(action: str, lang: Lang) -> str:
     """The name of an action."""
     return ACTIONS[Action(action)][lang != "zh-CN"]
+
+
+def outcome_words(outcome: str, lang: Lang) -> str:
+    """What came of calling the complainant."""
+    return OUTCOMES[Outcome(outcome)][lang != "zh-CN"]
 
 
 def channel_words(channel: str, lang: Lang) -> str:

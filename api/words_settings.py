@@ -13,6 +13,19 @@ WORDS: dict[str, tuple[str, str]] = {
     "settings_default": ("默认", "default"),
     "settings_secret": ("(已设置)", "(set)"),
     "settings_none": ("(无)", "(none)"),
+    "db_restore": (
+        "由备份恢复到一个空的数据库和一个没有密钥的私密目录,并核验:行数与哈希、记录的每一环、密钥能否打开。",
+        "Put a backup back, into an empty database and a private folder without keys, and prove it: rows and hashes, every link of the "
+        "record, keys that open.",
+    ),
+    "db_restore_file": ("jieguan db backup 所写的文件", "the file that jieguan db backup wrote"),
+    "db_restore_keys": ("jieguan keys backup 所写的文件", "the file that jieguan keys backup wrote"),
+    "db_restore_head": ("备份时记下的末条(编号:哈希),须仍在记录中", "the entry noted with the backup (NUMBER:HASH), to be found again"),
+    "db_restored": (
+        "已恢复 {rows} 行到 {database};记录 {entries} 条,环环相扣;{keys} 件案件的密钥齐备,{lost} 件没有(已清除)。",
+        "{rows} rows are back in {database}; the record has {entries} entries and every link holds; {keys} cases have their keys, "
+        "{lost} have none (erased).",
+    ),
 }
 OUT = Said(
     "请改正它,或去掉它以使用默认值;全部设置见 jieguan settings", "Mend it, or leave it out for its default; jieguan settings lists all"

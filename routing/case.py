@@ -125,10 +125,28 @@ class Action(StrEnum):
     REFUSE_EXTENSION = "refuse_extension"
 
 
+class Outcome(StrEnum):
+    """What came of calling the complainant: to answer him, or to ask how it went."""
+
+    ANSWERED = "answered"
+    NOT_REACHED = "not_reached"
+    SATISFIED = "satisfied"
+    BASICALLY = "basically_satisfied"
+    DISSATISFIED = "dissatisfied"
+
+
+REPLIES = frozenset({Outcome.ANSWERED, Outcome.NOT_REACHED})
+VISITS = frozenset({Outcome.SATISFIED, Outcome.BASICALLY, Outcome.DISSATISFIED, Outcome.NOT_REACHED})
+ATTEMPTS = 3
+"""Who was called so often in vain could not be answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One thing that somebody wants done, with what it takes. `squads`: those of joint work. `review`: when a suspension ends.
-    `milestone`: what of a limit in stages was reached."""
+
+    `milestone`: what of a limit in stages was reached. `outcome`: of a reply (none said: answered) or a follow-up visit.
+    """
 
     action: Action
     actor: Actor
@@ -140,13 +158,15 @@ class Order:
     document: str = ""
     review: datetime | None = None
     milestone: str = ""
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """A case as it stands. `lead`: whom the router named; `holder`: who holds it, or held it last. `offered`: who may take it over.
 
-    `parts`: open sub-tasks of joint work, by squad, ascending. `handler`: who reported it, and so may not check it.
+    `parts`: open sub-tasks of joint work, by squad, ascending. `handler`: who reported it, and so may not check it. `attempts` to answer
+    the complainant that reached nobody, since it was last opened.
     """
 
     state: State
@@ -160,6 +180,7 @@ class Case:
     rework: int = 0
     reopened: int = 0
     replied: bool = False
+    attempts: int = 0
     suspension_asked: bool = False
     extension_asked: bool = False
     supervisions: int = 0
@@ -199,6 +220,7 @@ class Why(StrEnum):
     REOPENED_ONCE = "reopened_once"
     NOT_ASKED = "not_asked"
     ASKED_ALREADY = "asked_already"
+    NO_OUTCOME = "no_outcome"
 
 
 Guard = Callable[[Case, Order], Why | None]
@@ -304,7 +326,16 @@ def _milestone(_: Case, order: Order) -> Why | None:
 
 
 def _replied(case: Case, _: Order) -> Why | None:
-    return None if case.replied else Why.NOT_REPLIED
+    """Answered, or called often enough."""
+    return None if case.replied or case.attempts >= ATTEMPTS else Why.NOT_REPLIED
+
+
+def _of_reply(_: Case, order: Order) -> Why | None:
+    return None if order.outcome is None or order.outcome in REPLIES else Why.NO_OUTCOME
+
+
+def _of_visit(_: Case, order: Order) -> Why | None:
+    return None if order.outcome in VISITS else Why.NO_OUTCOME
 
 
 def _no_parts(case: Case, _: Order) -> Why | None:
@@ -430,7 +461,19 @@ def _failed(case: Case, _: Order) -> Case:
 
 
 def _reopened(case: Case, _: Order) -> Case:
-    return replace(case, reopened=case.reopened + 1, replied=False, handler="")
+    return replace(case, reopened=case.reopened + 1, replied=False, attempts=0, handler="")
+
+
+def _called(case: Case, order: Order) -> Case:
+    """Only who was reached has been answered."""
+    return replace(case, attempts=case.attempts + 1) if order.outcome is Outcome.NOT_REACHED else replace(case, replied=True)
+
+
+def _visited(case: Case, order: Order) -> Case:
+    """Whoever is not satisfied has it opened again, once."""
+    if order.outcome is Outcome.DISSATISFIED and not case.reopened:
+        return replace(_reopened(case, order), state=S.HANDLING)
+    return replace(case, state=S.FOLLOWED_UP)
 
 
 # ---- the table --------------------------------------------------------------------------------------------------------
@@ -497,8 +540,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     _t(A.TAKE_TO_CHECK, S.FEEDBACK, S.CHECKING, CHECKERS, _not_own_work),
     _t(A.FAIL, S.CHECKING, S.HANDLING, CHECKERS, _reason, _not_own_work, effect=_failed),
     _t(A.CLOSE, S.CHECKING, S.CLOSED, CHECKERS, _not_own_work, _replied, _no_supervision),
-    _t(A.REPLY, OPEN, None, CALLS | SQUAD, _holder_or_office, _reason, effect=_set(replied=True)),
-    _t(A.FOLLOW_UP, S.CLOSED, S.FOLLOWED_UP, CALLS, _reason),
+    _t(A.REPLY, OPEN, None, CALLS | SQUAD, _holder_or_office, _reason, _of_reply, effect=_called),
+    _t(A.FOLLOW_UP, S.CLOSED, None, CALLS, _reason, _of_visit, effect=_visited),
     _t(A.REOPEN, frozenset({S.CLOSED, S.FOLLOWED_UP}), S.HANDLING, CALLS, _reason, _once, effect=_reopened),
     _t(A.ARCHIVE, S.FOLLOWED_UP, S.ARCHIVED, DESK),
     # beside it
@@ -528,7 +571,9 @@ def step(case: Case, order: Order) -> Moved | Refused:
     return Moved(after, Event(order, case.state, after.state, case.holder, after.holder))
 
 
-BROUGHT: frozenset[Guard] = frozenset({_reason, _evidence, _document, _squad, _other_squad, _others, _review, _milestone})
+BROUGHT: frozenset[Guard] = frozenset({
+    _reason, _evidence, _document, _squad, _other_squad, _others, _review, _milestone, _of_reply, _of_visit,
+})
 """Guards that look at what an order brings. The others look at who asks, or at the case."""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from routing.case import Action, Role, State
+from routing.case import Action, Outcome, Role, State
 
 MARK = "【演示 synthetic】"
 """What everything written in the demo begins with."""
@@ -39,6 +39,7 @@ class Step:
     evidence: tuple[str, ...] = ()
     document: str = ""
     review_in: timedelta | None = None
+    outcome: Outcome | None = None
     category: str | None = None
 
 
@@ -116,13 +117,17 @@ def reported(s: Seen) -> Steps:
     yield s.ours(A.REPORT, HOUR, 30 * HOUR, by=R.MEMBER, reason=done, evidence=(MARK + "整改前后照片各 1 张",))
 
 
+VISITED = {Outcome.SATISFIED: "表示满意", Outcome.BASICALLY: "表示基本满意", Outcome.NOT_REACHED: "未接通,两次"}
+
+
 def ended(s: Seen) -> Steps:
     """Checked, answered, closed, asked afterwards, put away."""
     yield s.desk(A.TAKE_TO_CHECK, HOUR, 20 * HOUR)
     if not s.case["replied"]:
         yield s.desk(A.REPLY, by=R.OPERATOR, reason=s.one_of("已电话告知处理结果", "已短信答复", "已书面答复"))
     yield s.desk(A.CLOSE)
-    yield s.desk(A.FOLLOW_UP, DAY, 4 * DAY, by=R.OPERATOR, reason=s.one_of("表示满意", "表示基本满意", "未接通,两次"))
+    outcome = list(VISITED)[int(s.rng.integers(len(VISITED)))]
+    yield s.desk(A.FOLLOW_UP, DAY, 4 * DAY, by=R.OPERATOR, reason=MARK + VISITED[outcome], outcome=outcome)
     yield s.desk(A.ARCHIVE, 5 * DAY, 20 * DAY)
 
 

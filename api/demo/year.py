@@ -170,7 +170,7 @@ def _ordered(of: Office, people: People, case: Mapping[str, Any], step: Step) ->
     who, review = people[step.by][step.second], None if step.review_in is None else of.now() + step.review_in
     wanted = Wanted(
         step.action, case["version"], squad=step.squad, squads=step.squads, reason=step.reason, evidence=step.evidence,
-        document=step.document, review=review, category=step.category,
+        document=step.document, review=review, category=step.category, outcome=step.outcome,
     )  # fmt: skip
     after: Mapping[str, Any] = act(of, who, case["number"], wanted, ONCE, "zh-CN").body
     return after

@@ -16,7 +16,7 @@ from api.schemas.case_files import RevealIn
 from api.schemas.cases import complaint_of
 from api.schemas.files import FileName
 from api.security import Who
-from api.usecases import attachments, batch, reporters
+from api.usecases import attachments, batch, dossier, reporters
 from api.usecases.attachments import Sent
 
 router = APIRouter(prefix="/api/v1/cases/{number}", route_class=StrictRoute, tags=["case files"])
@@ -35,6 +35,15 @@ A_FILE: dict[int | str, dict[str, Any]] = {
 }
 
 
+FORMS = {"pdf": (dossier.pdf, "application/pdf"), "zip": (dossier.archive, "application/zip")}
+DOSSIER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "the dossier",
+        "content": {media: {"schema": {"type": "string", "format": "binary"}} for _, media in FORMS.values()},
+    }
+}
+
+
 @router.get("/reporter", summary="Who complained, masked; nothing to those who may not ask")
 def reporter(of: Of, who: Who, response: Response, number: Number) -> dict[str, Any]:
     response.headers["Cache-Control"] = "no-store"
@@ -50,6 +59,24 @@ def reveal(of: Of, who: Who, response: Response, number: Number, body: RevealIn)
 @router.get("/accesses", summary="Who saw what, when and why")
 def accesses(of: Of, who: Who, number: Number) -> dict[str, Any]:
     return reporters.accesses(of, who, number)
+
+
+@router.get("/history", summary="All there is of a case, in order, as values")
+def history(of: Of, who: Who, number: Number, lang: In) -> dict[str, Any]:
+    return dossier.history(of, who, number, lang)
+
+
+@router.get(
+    "/dossier", summary="A case to be kept or handed on: a PDF, or a ZIP with its files and their hashes", response_class=Response,
+    responses=DOSSIER,
+)  # fmt: skip
+def dossier_of(
+    of: Of, who: Who, number: Number, lang: In, form: Annotated[Literal["pdf", "zip"], Query()] = "pdf",
+    reporter: Annotated[bool, Query(description="who complained, in full: a look, and recorded as one")] = False,
+) -> Response:  # fmt: skip
+    make, media = FORMS[form]
+    made = make(of, who, number, dossier.Wanted(lang, reporter))
+    return Response(made, 200, {**ALONE, "Content-Disposition": disposition(f"dossier-{number}", f".{form}")}, media)
 
 
 @router.get("/attachments", summary="The files of a case")

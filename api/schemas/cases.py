@@ -17,7 +17,7 @@ from api.usecases.lifecycle import Wanted
 from api.usecases.neighbours import Typed
 from api.usecases.placing import Where
 from api.words_cases import Channel, Said
-from routing.case import Action
+from routing.case import Action, Outcome
 from routing.errors import JieguanError
 
 LONGEST = 4_000
@@ -98,7 +98,7 @@ class ComplaintIn(Strict):
 
 
 class OrderIn(Strict):
-    """What somebody wants done to a case. `seen`: the version looked at, unless If-Match says it."""
+    """What somebody wants done to a case. `seen`: the version looked at, unless If-Match says it. `outcome`: of a reply or follow-up."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -114,6 +114,7 @@ class OrderIn(Strict):
     document: Annotated[Line, Field(max_length=200)] = ""
     review: Instant | None = None
     milestone: Annotated[Line, Field(max_length=60)] = ""
+    outcome: Outcome | None = None
     where: PlaceIn | None = None
     category: CategoryCode | None = None
 

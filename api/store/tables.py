@@ -168,6 +168,7 @@ class CaseFile(Cases):
     rework: Mapped[int]
     reopened: Mapped[int]
     replied: Mapped[bool]
+    attempts: Mapped[int]
     suspension_asked: Mapped[bool]
     extension_asked: Mapped[bool]
     supervisions: Mapped[int]

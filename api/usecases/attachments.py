@@ -104,8 +104,19 @@ def listed(of: Office, who: Principal, number: str) -> dict[str, Any]:
     """The files of a case, in the order they came. Raises UnknownCase."""
     with of.db.reading() as session:
         row = visible(session, cases.find(session, number), who)
-        found = session.scalars(sa.select(Attachment).where(Attachment.case_id == row.id).order_by(Attachment.at, Attachment.id))
-        return {"number": number, "attachments": [_plain(one) | {"name": _name(of, row, one)} for one in found]}
+        found = [{name: value for name, value in line.items() if name != "sha256"} for line in lines(of, session, row)]
+        return {"number": number, "attachments": found}
+
+
+def lines(of: Office, session: Session, row: CaseFile) -> list[dict[str, Any]]:
+    """The files of a case as lines, with the sha256 of their sealed bytes, as the record has it."""
+    found = session.scalars(sa.select(Attachment).where(Attachment.case_id == row.id).order_by(Attachment.at, Attachment.id))
+    return [_plain(one) | {"name": _name(of, row, one), "sha256": one.sha256} for one in found]
+
+
+def opened(of: Office, row: CaseFile, found: Attachment) -> bytes:
+    """Its bytes. Raises KeyDestroyed, SealBroken."""
+    return of.vault.unseal(row.key, bytes(found.data), _about(row, found.id))
 
 
 def fetched(of: Office, who: Principal, number: str, attachment: str) -> File:
@@ -182,7 +193,7 @@ def _of_case(session: Session, row: CaseFile, attachment: str) -> Attachment:
 
 def _opened(of: Office, row: CaseFile, found: Attachment) -> File:
     try:
-        data = of.vault.unseal(row.key, bytes(found.data), _about(row, found.id))
+        data = opened(of, row, found)
     except KeyDestroyed as error:
         raise CaseErased(number=row.number) from error
     return File(_stem(_name(of, row, found) or found.id), found.media_type, data)

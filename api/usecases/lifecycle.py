@@ -26,7 +26,7 @@ from api.usecases.placing import Found, Where, decided
 from api.usecases.replays import Answer, Asked, once
 from api.vault import KeyDestroyed
 from api.words_cases import ACTIONS, STATES, WHYS, Said, state_words
-from routing.case import Action, Actor, Case, Moved, Order, Refused, State, Why, step
+from routing.case import Action, Actor, Case, Moved, Order, Outcome, Refused, State, Why, step
 from routing.errors import JieguanError, Lang
 from routing.limits import Move
 from routing.model import ClaimId, Decision, Reason, SquadCode, Step
@@ -48,6 +48,8 @@ SIDES_CLOSED = {
     Action.DECLINE: "offer",
     Action.WITHDRAW_OFFER: "offer",
 }
+CALLS = frozenset({Action.REPLY, Action.FOLLOW_UP})
+"""Each kept with what came of it."""
 BY_THEMSELVES = frozenset({Action.URGE, Action.NOTE})
 """Said once, and nothing is left open."""
 
@@ -103,6 +105,7 @@ class Wanted:
     milestone: str = ""
     where: Where | None = None
     category: str | None = None
+    outcome: Outcome | None = None
 
 
 def act(of: Office, who: Principal, number: str, wanted: Wanted, asked: Asked, lang: Lang) -> Answer:
@@ -188,7 +191,10 @@ def not_allowed(row: CaseFile, action: Action, why: Why, may: list[Action]) -> N
 def _order(wanted: Wanted, actor: Actor, now: datetime, lead: SquadCode | None) -> Order:
     squad = lead if lead is not None else None if wanted.squad is None else SquadCode(wanted.squad)
     squads = tuple(SquadCode(s) for s in wanted.squads)
-    return Order(wanted.action, actor, now, squad, squads, wanted.reason, wanted.evidence, wanted.document, wanted.review, wanted.milestone)
+    return Order(
+        wanted.action, actor, now, squad, squads, wanted.reason, wanted.evidence, wanted.document, wanted.review, wanted.milestone,
+        wanted.outcome,
+    )  # fmt: skip
 
 
 def _rerouted(of: Office, session: Session, row: CaseFile, wanted: Wanted) -> tuple[Found, dict[str, Any]]:
@@ -255,6 +261,10 @@ def _keep_sides(session: Session, row: CaseFile, moved: Moved, who: Principal) -
                 cases.open_side(session, row, "joint", who.account, squad=squad)
     elif action is Action.FINISH_PART:
         cases.close_side(session, row, "joint", who.account, action.value, squad=order.actor.squad)
+    elif action in CALLS:
+        cases.open_side(session, row, action.value, who.account)
+        session.flush()
+        cases.close_side(session, row, action.value, who.account, (order.outcome or Outcome.ANSWERED).value)
     elif action in BY_THEMSELVES:
         cases.open_side(session, row, action.value, who.account)
         session.flush()
@@ -284,6 +294,8 @@ def _entry(of: Office, row: CaseFile, moved: Moved, before: dict[str, Any], who:
     }  # fmt: skip
     if routed_again:
         body["decision"] = decision_body(row)
+    if order.action in CALLS:
+        body["outcome"] = (order.outcome or Outcome.ANSWERED).value
     words = {"reason": order.reason, "evidence": list(order.evidence)} if order.reason or order.evidence else None
     sealed = None
     if words is not None:

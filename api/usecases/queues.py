@@ -19,7 +19,7 @@ from api.store.tables import CaseFile, Event, Part
 from api.usecases import clocks
 from api.usecases.erasure import ERASED
 from api.usecases.office import LOOKS, Office, about_event, brief, relation, shown_to, unseal, visible, whole
-from api.words_cases import ACTIONS, action_words
+from api.words_cases import ACTIONS, action_words, outcome_words
 from api.words_limits import effect_words
 from geodata.db.both import instant_text
 from routing.case import Role
@@ -154,17 +154,21 @@ def one(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]:
     """A case, whole. Raises UnknownCase."""
     with of.db.reading() as session:
         row = visible(session, cases.find(session, number), who)
-        sides = [
-            {
-                "kind": s.kind, "squad": s.squad, "opened_at": s.opened_at.isoformat(), "opened_by": s.opened_by,
-                "due": None if s.due is None else s.due.isoformat(), "closed_at": None if s.closed_at is None else s.closed_at.isoformat(),
-                "outcome": s.outcome,
-            }
-            for s in cases.sides(session, row)
-        ]  # fmt: skip
         return whole(of, row, who, lang, cases.part_of(session, row, who.squad)) | {
-            "sides": sides, "clocks": clocks.told(session, row, of.now(), lang),
+            "sides": sides_told(session, row), "clocks": clocks.told(session, row, of.now(), lang),
         }  # fmt: skip
+
+
+def sides_told(session: Session, row: CaseFile) -> list[dict[str, Any]]:
+    """What there is beside a case, as plain values."""
+    return [
+        {
+            "kind": s.kind, "squad": s.squad, "opened_at": s.opened_at.isoformat(), "opened_by": s.opened_by,
+            "due": None if s.due is None else s.due.isoformat(), "closed_at": None if s.closed_at is None else s.closed_at.isoformat(),
+            "outcome": s.outcome,
+        }
+        for s in cases.sides(session, row)
+    ]  # fmt: skip
 
 
 CLUSTERED, OF_THE_CASE = "clustered", frozenset({"number", "version", "cluster"})
@@ -176,10 +180,11 @@ def story(of: Office, who: Principal, number: str, lang: Lang) -> dict[str, Any]
     with of.db.reading() as session:
         row = visible(session, cases.find(session, number), who)
         events = session.scalars(sa.select(Event).where(Event.case_id == row.id, Event.kind.not_in(LOOKS)).order_by(Event.id))
-        return {"number": number, "events": [_event_told(of, row, event, lang) for event in events]}
+        return {"number": number, "events": [event_told(of, row, event, lang) for event in events]}
 
 
-def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str, Any]:
+def event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str, Any]:
+    """An entry of the record as a line of a story."""
     said = None if event.kind == ERASED else event.words  # why it was erased is for supervision
     words = unseal(of.vault, event.body.get("key") or row.key, said, about_event(row.number))
     action = event.body.get("action")
@@ -187,6 +192,7 @@ def _event_told(of: Office, row: CaseFile, event: Event, lang: Lang) -> dict[str
     return {
         "id": event.id, "at": event.at.isoformat(), "kind": event.kind, "actor": event.actor, "role": event.role, "squad": event.squad,
         "action": action, "action_name": _name_of(event, lang),
+        "outcome_name": outcome_words(event.body["outcome"], lang) if "outcome" in event.body else None,
         "facts": facts, "words": words, "hash": event.hash,
     }  # fmt: skip
 
@@ -202,8 +208,12 @@ def held(of: Office, who: Principal, number: str) -> dict[str, Any]:
     """Who held a case from when to when. Raises UnknownCase."""
     with of.db.reading() as session:
         row = visible(session, cases.find(session, number), who)
-        periods = [
-            {"squad": h.squad, "since": h.since.isoformat(), "until": None if h.until is None else h.until.isoformat()}
-            for h in cases.holdings(session, row)
-        ]
-        return {"number": number, "holdings": periods}
+        return {"number": number, "holdings": holdings_told(session, row)}
+
+
+def holdings_told(session: Session, row: CaseFile) -> list[dict[str, Any]]:
+    """Who held a case from when to when, as plain values."""
+    return [
+        {"squad": h.squad, "since": h.since.isoformat(), "until": None if h.until is None else h.until.isoformat()}
+        for h in cases.holdings(session, row)
+    ]

@@ -37,12 +37,15 @@ def reporter(of: Office, who: Principal, number: str) -> dict[str, Any]:
     """Who complained, masked; nothing at all to those who may not ask for it in full. Raises UnknownCase."""
     with of.db.reading() as session:
         row = visible(session, cases.find(session, number), who)
-        if not _may(session, row, who):
-            return {"number": number, "may_reveal": False, "anonymous": None, "erased": None, "contact": dict(NOBODY)}
-        anonymous, erased, contact = _read(of, session, row)
-        return {
-            "number": number, "may_reveal": True, "anonymous": anonymous, "erased": erased, "contact": masked(contact, True),
-        }  # fmt: skip
+        return {"number": number, **reporter_told(of, session, row, who)}
+
+
+def reporter_told(of: Office, session: Session, row: CaseFile, who: Principal) -> dict[str, Any]:
+    """Who complained in a case he may see, as far as he is shown it without asking."""
+    if not _may(session, row, who):
+        return {"may_reveal": False, "anonymous": None, "erased": None, "contact": dict(NOBODY)}
+    anonymous, erased, contact = read(of, session, row)
+    return {"may_reveal": True, "anonymous": anonymous, "erased": erased, "contact": masked(contact, True)}
 
 
 def reveal(of: Office, who: Principal, number: str, reason: str) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def reveal(of: Office, who: Principal, number: str, reason: str) -> dict[str, An
         row = visible(page.session, cases.find(page.session, number), who)
         if not _may(page.session, row, who):
             raise NotYoursToReveal(number=number)
-        anonymous, erased, contact = _read(of, page.session, row)
+        anonymous, erased, contact = read(of, page.session, row)
         if contact:
             try:
                 words = seal(of.vault, row.key, {"reason": reason.strip()}, about_event(number))
@@ -89,7 +92,7 @@ def _may(session: Session, row: CaseFile, who: Principal) -> bool:
     return reveals(who.role, relation(row, who, cases.part_of(session, row, who.squad)))
 
 
-def _read(of: Office, session: Session, row: CaseFile) -> tuple[bool, bool, dict[str, str]]:
+def read(of: Office, session: Session, row: CaseFile) -> tuple[bool, bool, dict[str, str]]:
     """Whether nobody was named, whether it was erased, and what is known."""
     kept = session.get(Reporter, row.id)
     if kept is None:

@@ -44,7 +44,7 @@ def test_a_complaint_from_the_call_to_the_last_word(service: Office, url: str) -
     service.checker.refused(number, "close", "not_replied")
     service.operator.act(number, "reply", reason="已电话答复")
     assert service.checker.act(number, "close")["state"] == "closed"
-    service.operator.act(number, "follow_up", reason="满意")
+    service.operator.act(number, "follow_up", reason="满意", outcome="satisfied")
     ended = service.dispatcher.act(number, "archive")
     assert (ended["state"], ended["state_name"], ended["allowed"]) == ("archived", "已归档", [])
     assert holders(service, number) == ["su00", squad]

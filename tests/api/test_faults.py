@@ -34,7 +34,7 @@ from api.usecases.placing import Where
 from api.usecases.replays import Asked
 from geodata.db.copying import check
 from geodata.store import Maps
-from routing.case import Action, Actor, Role
+from routing.case import Action, Actor, Outcome, Role
 from routing.model import SquadCode
 from tests.api.live import live, place, published, served
 from tests.api.staff import CATEGORY, complaint
@@ -243,10 +243,11 @@ class House:
         where = Where(**place(500, 1_500)) if action is Action.REROUTE else None
         squads = ("su02",) if action is Action.START_JOINT else ()
         review = datetime(2030, 1, 1, tzinfo=UTC)
-        wanted = Wanted(action, seen, False, squad, squads, "理由", ("照片",), "7 号", review, where)
+        wanted = Wanted(action, seen, False, squad, squads, "理由", ("照片",), "7 号", review, where, outcome=VISITED.get(action))
         lifecycle.act(self.office, self.people[who], number, wanted, asked, "en")
 
 
+VISITED = {Action.FOLLOW_UP: Outcome.SATISFIED}
 LIVES = {
     "to the end": (
         "operator verify, operator accept, dispatcher register, dispatcher dispatch, operator urge, dispatcher note, "

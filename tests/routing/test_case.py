@@ -10,16 +10,20 @@ from itertools import product
 import pytest
 
 from routing.case import (
+    ATTEMPTS,
     ENDED,
     HELD,
     INTAKE,
     OPEN,
+    REPLIES,
     TRANSITIONS,
+    VISITS,
     Action,
     Actor,
     Case,
     Moved,
     Order,
+    Outcome,
     Refused,
     Role,
     State,
@@ -43,12 +47,16 @@ BY_ORDER = {Action.DISPATCH, Action.ACCEPT_RETURN, Action.DESIGNATE, Action.TRAN
 """A dispatcher's, that change the holder."""
 
 
+OUTCOMES = {Action.REPLY: sorted(REPLIES), Action.FOLLOW_UP: sorted(VISITS)}
+
+
 def orders() -> Iterator[Order]:
     """Everything that anybody may ask, with all that it takes."""
     for actor, action in product(ACTORS, Action):
         full = Order(action, actor, NOW, None, (), "because", ("photo.jpg",), "doc 1", NOW + timedelta(days=3), "stop")
         for squad in SQUADS:
-            yield replace(full, squad=squad, squads=(squad,))
+            for outcome in OUTCOMES.get(action, (None,)):
+                yield replace(full, squad=squad, squads=(squad,), outcome=outcome)
 
 
 ORDERS = tuple(orders())
@@ -56,7 +64,11 @@ ORDERS = tuple(orders())
 
 def seen(case: Case) -> Case:
     """Counters that may grow for ever, cut where nothing depends on them any more; what is only remembered, left out."""
-    return replace(case, returns=min(case.returns, 2), supervisions=min(case.supervisions, 1), rework=0, lead=ONE, joint=())
+    replied = case.replied or case.attempts >= ATTEMPTS  # nothing tells the two apart
+    return replace(
+        case, returns=min(case.returns, 2), supervisions=min(case.supervisions, 1), rework=0, lead=ONE, joint=(), replied=replied,
+        attempts=0 if replied else case.attempts,
+    )  # fmt: skip
 
 
 TABLE = {(s, t.action, r) for t in TRANSITIONS for s in t.sources for r in t.who}
@@ -136,7 +148,7 @@ def test_nobody_checks_what_he_handled_and_nothing_closes_unanswered(world: dict
     for moves in world.values():
         for order, moved in moves:
             if order.action is Action.CLOSE:
-                assert moved.case.replied
+                assert moved.case.replied or moved.case.attempts >= ATTEMPTS
                 assert not moved.case.parts
                 assert not moved.case.supervisions
     reported = Case(State.FEEDBACK, ONE, ONE, DUTY, handler="Li", replied=True)
@@ -144,6 +156,31 @@ def test_nobody_checks_what_he_handled_and_nothing_closes_unanswered(world: dict
         assert step(reported, Order(Action.TAKE_TO_CHECK, Actor("Li", role), NOW)) == Refused(
             Why.OWN_WORK, reported, Actor("Li", role)
         )
+
+
+def test_who_was_called_three_times_in_vain_need_not_have_been_answered() -> None:
+    desk, checker = Actor("d", Role.DISPATCHER), Actor("c", Role.SUPERVISOR)
+    case, close = Case(State.CHECKING, ONE, ONE, DUTY, handler="Li"), Order(Action.CLOSE, checker, NOW)
+    call = Order(Action.REPLY, desk, NOW, reason="no answer", outcome=Outcome.NOT_REACHED)
+    for attempts in range(ATTEMPTS):
+        assert step(case, close) == Refused(Why.NOT_REPLIED, case, checker)
+        case = done(case, call)
+        assert (case.attempts, case.replied) == (attempts + 1, False)
+    assert done(case, close).state is State.CLOSED
+    assert step(case, replace(call, outcome=Outcome.SATISFIED)) == Refused(Why.NO_OUTCOME, case, desk)
+
+
+def test_who_is_not_satisfied_has_it_opened_again_once() -> None:
+    desk = Actor("d", Role.OPERATOR)
+    case, visit = Case(State.CLOSED, ONE, ONE, DUTY, replied=True, attempts=1), Order(Action.FOLLOW_UP, desk, NOW, reason="asked")
+    assert step(case, visit) == Refused(Why.NO_OUTCOME, case, desk)
+    assert step(case, replace(visit, outcome=Outcome.ANSWERED)) == Refused(Why.NO_OUTCOME, case, desk)
+    for outcome in VISITS - {Outcome.DISSATISFIED}:
+        assert done(case, replace(visit, outcome=outcome)) == replace(case, state=State.FOLLOWED_UP)
+    again = done(case, replace(visit, outcome=Outcome.DISSATISFIED))
+    assert again == replace(case, state=State.HANDLING, reopened=1, replied=False, attempts=0)
+    second = replace(again, state=State.CLOSED, replied=True)
+    assert done(second, replace(visit, outcome=Outcome.DISSATISFIED)) == replace(second, state=State.FOLLOWED_UP)
 
 
 def test_the_second_request_to_return_goes_to_designation_by_itself() -> None:
@@ -200,6 +237,7 @@ WANTING = {
     Why.NO_OTHERS: {"squads": ()},
     Why.NO_REVIEW: {"review": NOW},
     Why.NO_MILESTONE: {"milestone": " "},
+    Why.NO_OUTCOME: {"outcome": None},
 }
 
 

@@ -32,7 +32,7 @@ def case_file(session: Session, number: str, **other: Any) -> CaseFile:
     plain: dict[str, Any] = {
         "number": number, "version": 1, "received_at": NOON, "changed_at": NOON, "created_by": "op",
         "state": "received", "open": True, "holder": "duty", "lead": "A", "duty": "duty", "offered": None, "returns": 0,
-        "parts": [], "joint": [], "rework": 0, "reopened": 0, "replied": False, "suspension_asked": False,
+        "parts": [], "joint": [], "rework": 0, "reopened": 0, "replied": False, "attempts": 0, "suspension_asked": False,
         "extension_asked": False, "supervisions": 0, "handler": "",
         "category": "GB30428:0501", "channel": "12345", "occurred_at": NOON, "found_by": None, "confidential": False,
         "to_supervision": False, "against": None, "hazard": False, "rank": 2, "due_at": None, "yellow_at": None, "assumed_year": None,

@@ -153,6 +153,7 @@ def upgrade() -> None:
         _whole("rework"),
         _whole("reopened"),
         _truth("replied"),
+        _whole("attempts"),
         _truth("suspension_asked"),
         _truth("extension_asked"),
         _whole("supervisions"),
