@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from numba import njit
 
-import api.app  # noqa: F401
+import api.app
 import api.cli  # noqa: F401
 
 
