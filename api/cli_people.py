@@ -62,6 +62,7 @@ def add(
     kind = role_named(role)
     with _people(db) as (of, by):
         made = use.new_account(of, by, name, kind, squad, _password() if password_stdin else None)
+        _check_said(of, squad)
     _told(made, "user_added", as_json)
 
 
@@ -88,6 +89,7 @@ def role_(
     change = use.Change(role_named(role), squad, no_squad=squad is None)
     with _people(db) as (of, by):
         made = use.change_account(of, by, name, change)
+        _check_said(of, squad)
     _told({**made, "squad": made["squad"] or "-"} if not as_json else made, "user_changed", as_json)
 
 
@@ -132,6 +134,7 @@ def new(
     kind = role_named(role)
     with _people(db) as (of, by):
         secret, made = use.new_token(of, by, role if name is None else name, kind, squad, days)
+        _check_said(of, squad)
     if as_json:
         print_json({**made, "secret": secret})
         return
@@ -166,6 +169,14 @@ def openapi(as_json: JsonOption = False, lang: LangOption = None) -> None:
     from api.app import create_app
 
     print_json(create_app(serving_of(None)).openapi())  # nothing is opened before it is started
+
+
+def _check_said(of: Any, squad: str | None) -> None:
+    """On the error stream: what stands on the other may be read by a program."""
+    from api.usecases import people as use
+
+    if not use.checked(of, squad):
+        err.print(say("assumed", text=say("squad_unchecked", squad=squad)), highlight=False, markup=False, soft_wrap=True)
 
 
 def _day(at: str | None) -> str | None:

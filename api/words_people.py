@@ -21,6 +21,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "从标准输入读口令;不给则只能由统一身份认证登录",
         "read the password from standard input; without, only the identity provider can let him in",
     ),
+    "squad_unchecked": (
+        "尚未发布地图,未能核对是否有中队“{squad}”。地图发布后请核对。",
+        "No map has been published, so nobody checked that there is a squad {squad!r}. Look again when there is one.",
+    ),
     "user_added": ("已新增账号“{name}”({role})。", "Added the account {name!r} ({role})."),
     "user_changed": ("账号“{name}”现为:角色 {role},中队 {squad}。", "The account {name!r} now has role {role}, squad {squad}."),
     "user_password_set": ("已重设“{name}”的口令,其登录已全部失效。", "The password of {name!r} is set, and all its logins have ended."),

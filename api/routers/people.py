@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -25,6 +26,7 @@ async def people(request: Request) -> People:
 
 Of = Annotated[People, Depends(people)]
 Said = Annotated[str | None, Query(max_length=4000)]
+log = logging.getLogger("jieguan")
 PENDING, BACK = "jieguan_oidc", "/api/v1/login/oidc"
 
 
@@ -37,9 +39,14 @@ def log_in(of: Of, body: sent.NewSession, request: Request, response: Response) 
 
 
 @router.get("/login/oidc", status_code=303, summary="Log in by the identity provider: goes there", response_class=Response)
-def begin(of: Of, request: Request) -> Response:
+def begin(of: Of, request: Request, page: Annotated[str | None, Query(alias="next", max_length=2000)] = None) -> Response:
+    """`next`: the page of ours to come back to; where a browser asks, that from which it came, unless one is named."""
     provider = _provider(request)
-    url, pending = oidc.begin(provider, _back(request, provider), of.now())
+    if page is not None:
+        page = oidc.our_page(page)
+    elif "text/html" in request.headers.get("accept", ""):
+        page = oidc.came_from(request.headers.get("referer"), str(request.base_url))
+    url, pending = oidc.begin(provider, _back(request, provider), of.now(), page)
     response = Response(status_code=303, headers={"Location": url, "Cache-Control": "no-store"})
     response.set_cookie(
         PENDING, pending.kept(of.mac), max_age=int(oidc.PENDING.total_seconds()), path=BACK, secure=secure(request), httponly=True,
@@ -48,7 +55,8 @@ def begin(of: Of, request: Request) -> Response:
     return response
 
 
-@router.get("/login/oidc/callback", summary="... and comes back")
+@router.get("/login/oidc/callback", summary="... and comes back: to the page it came from, if there was one", response_model=None,
+            responses={303: {"description": "To the page it came from"}})  # fmt: skip
 def finish(
     of: Of,
     request: Request,
@@ -61,15 +69,16 @@ def finish(
     scope: Said = None,  # noqa: ARG001
     error_description: Said = None,  # noqa: ARG001
     error_uri: Said = None,  # noqa: ARG001
-) -> dict[str, Any]:
+) -> Response | dict[str, Any]:
     provider = _provider(request)
     pending = oidc.pending_of(request.cookies.get(PENDING, ""), of.mac)
     known = oidc.finish(provider, pending, oidc.Answer(state, code, error, iss), _back(request, provider), of.now())
     entered = use.enter(of, use.of_provider(of, known), "oidc", request.cookies.get(SESSION))
-    keep(request, response, entered)
-    response.delete_cookie(PENDING, path=BACK)
-    response.headers["Cache-Control"] = "no-store"
-    return entered.json()
+    answer = response if pending.page is None else Response(status_code=303, headers={"Location": pending.page})
+    keep(request, answer, entered)
+    answer.delete_cookie(PENDING, path=BACK)
+    answer.headers["Cache-Control"] = "no-store"
+    return entered.json() if pending.page is None else answer
 
 
 def _provider(request: Request) -> Provider:
@@ -105,13 +114,17 @@ def accounts(of: Of) -> list[dict[str, Any]]:
 
 @router.post("/users", status_code=201, summary="A new account")
 def new_account(of: Of, body: sent.NewAccount, who: Who) -> dict[str, Any]:
-    return use.new_account(of, who, body.name, body.role, body.squad, body.password)
+    made = use.new_account(of, who, body.name, body.role, body.squad, body.password)
+    _checked(of, body.squad)
+    return made
 
 
 @router.patch("/users/{name}", summary="Another role or squad, closing, opening again; each ends the logins of the account")
 def change_account(of: Of, name: str, body: sent.AccountChange, who: Who) -> dict[str, Any]:
     no_squad = "squad" in body.model_fields_set and body.squad is None
-    return use.change_account(of, who, name, Change(body.role, body.squad, no_squad, body.closed))
+    made = use.change_account(of, who, name, Change(body.role, body.squad, no_squad, body.closed))
+    _checked(of, body.squad)
+    return made
 
 
 @router.post("/users/{name}/password", status_code=204, summary="A new password; ends the logins of the account", response_class=Response)
@@ -128,7 +141,13 @@ def tokens(of: Of) -> list[dict[str, Any]]:
 @router.post("/tokens", status_code=201, summary="A new token; its secret is shown this once")
 def new_token(of: Of, body: sent.NewToken, who: Who) -> dict[str, Any]:
     secret, made = use.new_token(of, who, body.name, body.role, body.squad, body.days)
+    _checked(of, body.squad)
     return {**made, "secret": secret}
+
+
+def _checked(of: People, squad: str | None) -> None:
+    if not use.checked(of, squad):
+        log.warning("no map has been published, and nobody knows whether there is a squad %r", squad)
 
 
 @router.delete("/tokens/{token}", summary="End a token")

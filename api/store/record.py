@@ -166,24 +166,30 @@ class Anchor:
 
     A line is a stretch: the entry it continues, and its last. Stretches that meet become one when the file is compacted, so it stays small,
     and a record that went on from an older state, or was made anew, leaves a stretch that does not meet: the evidence is kept.
-    Lines are not synced one by one: after a power cut the last may be missing, and what they would show with them.
+    A line is synced before the answer goes out, as the commit was: what was acknowledged is evidence also after a power cut. One sync
+    does for all who wait for it. A line cut short, or a block that holds nothing, is behind the last whole line, and is no line.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._untold: list[Stretch] = []
-        self._turn = threading.Lock()
+        self._listing, self._turn = threading.Lock(), threading.Lock()
 
     def tell(self, begin: Head, head: Head) -> None:
         """After the commit. A disk that is full now is told the next time, since what was committed stands."""
-        with self._turn:
+        with self._listing:
             self._untold.append((begin, head))
+        with self._turn:
+            with self._listing:
+                mine, self._untold = self._untold, []
+            if not mine:  # who had the turn before has written it
+                return
             try:
-                self._append(self._untold)
+                self._append(mine)
             except (OSError, CannotWrite):
+                with self._listing:
+                    self._untold = mine + self._untold
                 log.exception("the head of the record could not be written to %s; it will be with the next one", self.path)
-            else:
-                self._untold = []
 
     def read(self) -> Anchored:
         """What it holds now; a last line cut short by a crash is none."""
@@ -207,6 +213,9 @@ class Anchor:
             file.truncate()
             file.write(b"".join(_line(stretch) for stretch in stretches))
             file.flush()
+            os.fdatasync(file.fileno())
+            if size == 0:
+                _sync_folder(self.path)  # that it is there at all
             if size > COMPACT_BYTES:
                 self._compact()
 
@@ -231,6 +240,14 @@ class Anchor:
 def _line(stretch: Stretch) -> bytes:
     begin, head = stretch
     return f"{begin.event} {begin.hash} {head.event} {head.hash}\n".encode()
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _whole_lines(file: Any) -> int:

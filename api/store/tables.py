@@ -317,7 +317,7 @@ class Reporter(Cases):
 
 
 class Attachment(Cases):
-    """A file of a case: sealed, its name and content alike. `sha256`: of the sealed bytes."""
+    """A file of a case: sealed, its name and content alike; both empty once erased. `sha256`: of the sealed bytes, as they were."""
 
     __tablename__ = "attachment"
 

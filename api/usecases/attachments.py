@@ -192,6 +192,8 @@ def _of_case(session: Session, row: CaseFile, attachment: str) -> Attachment:
 
 
 def _opened(of: Office, row: CaseFile, found: Attachment) -> File:
+    if not found.data:  # emptied; its key may be about to go
+        raise CaseErased(number=row.number)
     try:
         data = opened(of, row, found)
     except KeyDestroyed as error:
@@ -207,6 +209,8 @@ def _stem(name: str) -> str:
 
 def _name(of: Office, row: CaseFile, found: Attachment) -> str | None:
     """None once it has been erased."""
+    if not found.name:
+        return None
     try:
         return of.vault.unseal(row.key, bytes(found.name), _about(row, found.id) + " name").decode()
     except KeyDestroyed:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, tzinfo
+from time import monotonic
 from typing import IO, Any
 
 from api.access import Principal
@@ -27,8 +28,10 @@ from api.words_cases import CHANNELS, Said
 from geodata.crs import Datum
 from routing.errors import JieguanError, Lang
 
-AT_ONCE = 50
-"""Rows written in one transaction; others wait no longer than that takes."""
+FIRST, AT_ONCE = 10, 50
+"""Rows written in one transaction: at first, and at most."""
+TURN_S = 0.25
+"""Others wait no longer than about that for their turn: where rows take longer, fewer are written at once."""
 WIDEST_M = 100_000
 """As for a single complaint."""
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -148,8 +151,12 @@ def take(of: Office, who: Principal, file: IO[bytes], key: str | None, checked: 
     reader = Reader(places, names, of.zone)
     key = of.vault.mac("batch", digest.encode()) if key is None else key
     lines: list[Line] = []
-    for begin in range(0, len(sheet.rows), AT_ONCE):
-        lines += _some(of, who, sheet.rows[begin : begin + AT_ONCE], key, reader, checked, lang)
+    some = min(FIRST, AT_ONCE)
+    while len(lines) < len(sheet.rows):
+        rows = sheet.rows[len(lines) : len(lines) + some]
+        made, took = _some(of, who, rows, key, reader, checked, lang)
+        lines += made
+        some = min(AT_ONCE, 2 * some, max(1, int(len(rows) * TURN_S / took)))
     notes: list[tuple[str, Mapping[str, Any]]] = []
     if reader.naive:
         notes.append(("zone", {"count": reader.naive, "zone": of.zone}))
@@ -228,8 +235,8 @@ class Reader:
 
 def _some(
     of: Office, who: Principal, rows: Sequence[tuple[int, tuple[Any, ...]]], key: str, reader: Reader, checked: Checked, lang: Lang
-) -> list[Line]:
-    """Everything that can be refused is refused before any of them is written."""
+) -> tuple[list[Line], float]:
+    """Everything that can be refused is refused before any of them is written. And how many seconds writing took."""
     outcomes: dict[int, Answer | JieguanError] = {}
     ready: list[tuple[int, tuple[Asked, Write]]] = []
     for number, cells in rows:
@@ -243,9 +250,11 @@ def _some(
             outcomes[number] = BadCell.of("found_by", "squad")
         except JieguanError as error:
             outcomes[number] = error
+    began = monotonic()
     answers = each_once(of, who, [one for _, one in ready])
+    took = max(1e-6, monotonic() - began)
     outcomes |= {number: answer for (number, _), answer in zip(ready, answers, strict=True)}
-    return [Line(number, cells, outcomes[number]) for number, cells in rows]
+    return [Line(number, cells, outcomes[number]) for number, cells in rows], took
 
 
 def _told(line: Line, lang: Lang) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Forgetting who complained: on request, and when the time for which it may be known is over.
 
-What is forgotten is a key. The sealed name, what was written, the files and every copy of them, in history and in backups, stay as
-ciphertext that nobody can open; the record still verifies. The record says first that it is done, in the same transaction as the row; then
-the key is destroyed. Cut short in between, the next `sweep` destroys it: the same where an old backup of the keys was put back.
+What is forgotten is a key. The sealed name and the files are emptied in their rows; what was written, and every copy of all this, in
+history and in backups, stays as ciphertext that nobody can open; the record still verifies. The record says first that it is done, in
+the same transaction as the row; then the key is destroyed. Cut short in between, the next `sweep` destroys it: the same where an old
+backup of the keys was put back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy.orm import Session
 from api.store.cases import UnknownCase
 from api.store.record import Book, Entry, Page
 from api.store.setup import ALL, ALWAYS, RETENTION
-from api.store.tables import CaseFile, Event, Reporter, Rule
+from api.store.tables import Attachment, CaseFile, Event, Reporter, Rule
 from api.vault import Vault
 from routing.case import Actor
 from routing.errors import JieguanError
@@ -122,6 +123,7 @@ def _forget(
     page: Page, vault: Vault, case: CaseFile, reporter: Reporter, why: str, reason: str, by: Actor, now: datetime
 ) -> None:
     reporter.sealed, reporter.erased_at = None, now
+    page.session.execute(sa.update(Attachment).where(Attachment.case_id == case.id).values(name=b"", data=b""))
     key, words = None, None
     if reason:
         key = vault.new_key()

@@ -49,6 +49,11 @@ class ProviderInsecure(JieguanError):
     en = "The identity provider's address {url} is not https, and anybody on the way could play its part. Use https."
 
 
+class NotOurPage(JieguanError):
+    zh = "参数 next 的值“{value}”不是本服务的页面。请写以单个“/”开头的路径,例如 /api/v1/me;不能带其他网站的地址。"
+    en = "next={value!r} is no page of this service. Write a path that begins with one '/', such as /api/v1/me, and no address of others."
+
+
 class ProviderUnreachable(JieguanError):
     zh = "统一身份认证 {issuer} 暂时无法使用({reason})。请稍后再试,或用姓名和口令登录。"
     en = "The identity provider {issuer} cannot be used now ({reason}). Try again later, or log in by name and password."
@@ -74,6 +79,8 @@ class Pending:
     nonce: str
     verifier: str
     until: int
+    page: str | None = None
+    """Where the browser was, and is sent back to."""
 
     def kept(self, mac: Callable[[str, bytes], str]) -> str:
         """For a cookie: nobody else can make one."""
@@ -109,12 +116,35 @@ class Known:
     squad: str | None
 
 
-def begin(provider: Provider, back: str, now: datetime) -> tuple[str, Pending]:
+def our_page(value: str) -> str:
+    """A path of this service, with what stands behind it. Raises NotOurPage.
+
+    Browsers take a backslash for a slash, drop tabs and line ends, and read what follows two slashes as another site.
+    """
+    plain = value.isascii() and value.isprintable() and not set(value) & set('\\ "<>')
+    parts = urlsplit(value) if plain and value.startswith("/") and not value.startswith("//") else None
+    if parts is None or parts.scheme or parts.netloc:
+        raise NotOurPage(value=value[:200])
+    return value
+
+
+def came_from(referer: str | None, base: str) -> str | None:
+    """The page of ours a browser came from, by its own word; None: from elsewhere, or it does not say."""
+    if referer is None or not referer.startswith(base.rstrip("/") + "/"):
+        return None
+    try:
+        return our_page(referer.removeprefix(base.rstrip("/")).partition("#")[0])
+    except NotOurPage:
+        return None
+
+
+def begin(provider: Provider, back: str, now: datetime, page: str | None = None) -> tuple[str, Pending]:
     """Where to send the browser. Raises ProviderInsecure, ProviderUnreachable."""
     from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
     from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-    pending = Pending(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), int((now + PENDING).timestamp()))
+    state, nonce, verifier = (secrets.token_urlsafe(size) for size in (32, 32, 48))
+    pending = Pending(state, nonce, verifier, int((now + PENDING).timestamp()), page)
     with _client(provider) as client:
         about = _metadata(client, provider)
     url = prepare_grant_uri(

@@ -27,7 +27,9 @@ from api.store.record import Book, Entry
 from api.store.tables import Account, Token
 from api.usecases import passwords
 from api.usecases.oidc import Known
+from geodata import store
 from geodata.db.engine import WriterBusy
+from geodata.layer import LayerName
 from routing.case import SQUAD, Role
 from routing.errors import JieguanError
 from routing.model import SquadCode
@@ -41,6 +43,8 @@ KEPT = timedelta(days=7)
 TOKEN_ID = 16
 """Characters of a token's id that name it."""
 NOBODY = "-"
+SHOWN = 20
+"""Squads that are named to who misses his."""
 
 
 class WrongLogin(JieguanError):
@@ -81,6 +85,14 @@ class LastAdministrator(JieguanError):
 class NotYourPassword(JieguanError):
     zh = "只有本人或管理员可以更改口令;本人更改须同时给出原口令。"
     en = "A password is changed by its owner, who states the old one as well, or by an administrator."
+
+
+class NotASquad(JieguanError):
+    zh = "现行地图(版本 {version})中没有编码为“{squad}”的中队(有:{known})。请核对编码;新中队须先随地图发布,草案中的不算。"
+    en = (
+        "The map in force (version {version}) has no squad {squad!r} (it has {known}). Check the code; a new squad is published with the "
+        "map first, and one in a draft is none yet."
+    )
 
 
 class NoPublicAccount(JieguanError):
@@ -237,9 +249,10 @@ def accounts(of: People) -> list[dict[str, Any]]:
 
 
 def new_account(of: People, by: Principal, name: str, role: Role, squad: str | None, password: str | None) -> dict[str, Any]:
-    """Without a password, only the identity provider can let him in. Raises BadName, NameTaken, SquadNeeded, WeakPassword."""
+    """Without a password, only the identity provider can let him in. Raises BadName, NameTaken, SquadNeeded, NotASquad, WeakPassword."""
     name = named(name)
     _check_role(role, squad)
+    checked(of, squad)
     if password is not None:
         passwords.check(password, name)
     kept = None if password is None else passwords.hashed(password)
@@ -280,8 +293,12 @@ class Change:
 
 
 def change_account(of: People, by: Principal, name: str, change: Change) -> dict[str, Any]:
-    """Another role or squad, closing, opening again: each ends his logins. Raises UnknownAccount, SquadNeeded, LastAdministrator."""
+    """Another role or squad, closing, opening again: each ends his logins. A squad that is not named now is not asked for anew.
+
+    Raises UnknownAccount, SquadNeeded, NotASquad, LastAdministrator.
+    """
     now = of.now()
+    checked(of, change.squad)
     with of.book.writing() as page:
         account = rows.account_named(page.session, named(name), lock=True)
         if account is None:
@@ -326,8 +343,12 @@ def set_password(of: People, by: Principal, name: str, password: str, old: str |
 
 
 def of_provider(of: People, known: Known) -> Account:
-    """The account of somebody the identity provider sends, as it says he is now. Raises NameTaken, BadName, SquadNeeded, WrongLogin."""
+    """The account of somebody the identity provider sends, as it says he is now.
+
+    Raises NameTaken, BadName, SquadNeeded, NotASquad, WrongLogin.
+    """
     _check_role(known.role, known.squad)
+    checked(of, known.squad)
     with of.book.db.reading() as session:
         account = rows.account_of(session, known.subject)
         free = next((n for n in known.names if rows.account_named(session, named(n)) is None), known.names[-1])
@@ -366,9 +387,10 @@ def tokens(of: People) -> list[dict[str, Any]]:
 
 
 def new_token(of: People, by: Principal, name: str, role: Role, squad: str | None, days: int | None) -> tuple[str, dict[str, Any]]:
-    """Its secret, shown this once; and the token. Raises BadName, SquadNeeded, NoPublicAccount."""
+    """Its secret, shown this once; and the token. Raises BadName, SquadNeeded, NotASquad, NoPublicAccount."""
     now, secret = of.now(), f"jieguan_{secrets.token_urlsafe(32)}"
     _check_role(role, squad)
+    checked(of, squad)
     token = Token(
         id=_sha(secret), name=named(name), role=role.value, squad=squad, created_by=by.account, created_at=now,
         expires_at=None if days is None else now + timedelta(days=days), ended_at=None,
@@ -417,6 +439,22 @@ def _check_role(role: Role, squad: str | None) -> None:
         raise NoPublicAccount
     if role in SQUAD and not squad:
         raise SquadNeeded(role=role.value)
+
+
+def checked(of: People, squad: str | None) -> bool:
+    """Is it a squad of the map in force? False: there is no map yet, and nobody can know. Raises NotASquad."""
+    if squad is None:
+        return True
+    with of.book.db.reading() as session:
+        try:
+            version = store.in_force(session, of.now()).version
+        except store.NothingInForce:
+            return False
+        known = [row.code for row in store.read_rows(session, version, LayerName.SQUAD)]
+    if squad not in known:
+        some = ", ".join(sorted(known)[:SHOWN])
+        raise NotASquad(squad=squad[:80], version=version[:12], known=some + (", …" if len(known) > SHOWN else ""))
+    return True
 
 
 def _principal(account: Account, how: str) -> Principal:

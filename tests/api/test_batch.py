@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import logging
+import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from string import Formatter
@@ -18,9 +21,10 @@ import sqlalchemy as sa
 
 from api import sheets, words, words_batch, words_map, words_sealed, words_whatif
 from api.cli import main
+from api.store import record
 from api.store.setup import opened
 from api.store.tables import WHOLE, Account, CaseFile, Event, Replay, Reporter
-from api.usecases import batch
+from api.usecases import batch, intake
 from geodata.db.copying import check
 from tests.api.live import place
 from tests.api.staff import CATEGORY, NOW, Office, Staff
@@ -62,6 +66,34 @@ def send(who: Staff, data: bytes, status: int = 200, params: dict[str, str] | No
     answer = who.http.post("/api/v1/cases/batch", content=data, params=params, headers={**RAW, **headers})
     assert answer.status_code == status, answer.text
     return answer.content.decode() if params else answer.json()
+
+
+def test_a_long_table_lets_others_write_in_between(service: Office, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row takes 30 ms to write here, so that no more than eight are written in one turn after the first, however fast the machine."""
+    filed, chain, turns, begun = intake._filed, record.Page.chain, list[int](), threading.Event()
+
+    def slowly(*words: Any) -> Any:
+        begun.set()
+        time.sleep(0.03)
+        return filed(*words)
+
+    def counted(page: record.Page) -> Any:
+        turns.append(len(page._entries))
+        return chain(page)
+
+    monkeypatch.setattr(intake, "_filed", slowly)
+    monkeypatch.setattr(record.Page, "chain", counted)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send, service.operator, as_csv([row(1_500 + k, 500) for k in range(60)]))
+        begun.wait(60)
+        number = Staff(service.base, "另一接线员", "operator").take(500, 500)["number"]
+        assert sent.result()["taken"] == 60
+    assert sum(turns) == 61
+    assert turns[0] <= batch.FIRST
+    assert max(turns[1:]) <= batch.TURN_S / 0.03, turns
+    with opened(url) as db, db.reading() as session:
+        order = list(session.scalars(sa.select(CaseFile.number).join(Event).order_by(Event.id)))
+    assert 0 < order.index(number) < 60  # in the middle of them
 
 
 def test_each_row_is_a_case_or_a_reason(service: Office, url: str) -> None:
@@ -128,6 +160,7 @@ def test_the_same_file_again_makes_nothing_twice_and_a_corrected_one_the_rest(se
 
 def test_a_file_is_begun_again_where_it_was_cut_short(service: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "AT_ONCE", 2)
+    monkeypatch.setattr(batch, "TURN_S", 1e9)
     done, told = batch.each_once, list[int]()
 
     def cut(*args: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import string
@@ -14,7 +15,7 @@ import pytest
 from api import words, words_map, words_people, words_sealed, words_whatif
 from api.cli import main
 from api.store.setup import initialise
-from tests.api.live import live
+from tests.api.live import live, published
 from tests.db.conftest import WORK_CRS, NewUrl
 
 GOOD = "four quiet green hills"
@@ -66,6 +67,24 @@ def test_accounts_are_added_changed_and_closed(new_url: NewUrl, capsys: pytest.C
         assert enters("another good one")
     assert "王" in run(capsys, "user", "list", "--db", url, "--lang", "en")
     assert json.loads(run(capsys, "audit", "verify", "--db", url, "--json"))["sound"]
+
+
+def test_a_squad_that_the_map_does_not_have_is_refused_and_without_a_map_warned_of(
+    new_url: NewUrl, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = new_url(initialised=True)
+    leader, machine = ("--role", "squad_leader"), ("--role", "machine")
+    for typed in (("user", "add", "王", *leader), ("token", "new", *machine)):
+        with contextlib.suppress(SystemExit):
+            main([*typed, "--squad", "su99", "--db", url, "--lang", "en"])
+        assert "nobody checked that there is a squad 'su99'" in capsys.readouterr().err.replace("\n", " ")
+    published(url)
+    for typed in (("user", "add", "李", *leader), ("token", "new", *machine), ("user", "role", "王", "--role", "planner")):
+        told = run(capsys, *typed, "--squad", "su99", "--db", url, status=2).replace("\n", "")
+        assert "没有编码为“su99”的中队" in told
+    assert "李" not in run(capsys, "user", "list", "--db", url)
+    run(capsys, "user", "role", "王", *leader, "--squad", "su00", "--db", url)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_token_is_printed_alone_and_opens_until_it_is_ended(new_url: NewUrl, capsys: pytest.CaptureFixture[str]) -> None:

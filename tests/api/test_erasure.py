@@ -120,6 +120,8 @@ def test_p18_g23_who_was_erased_is_nowhere_and_no_copy_opens(serving: Serving, h
         rows = session.execute(sa.select(CaseFile.number, Reporter.sealed, Reporter.erased_at).join(Reporter)).all()
         assert {number: sealed is None for number, sealed, _ in rows} == {**dict.fromkeys(keys, True), "6": False}
         assert {number: at for number, _, at in rows if at} == dict.fromkeys(keys, NOON + 2 * DAY)
+        held = session.execute(sa.select(CaseFile.number, Attachment.name, Attachment.data).join(Attachment)).all()
+        assert {number: bool(name or data) for number, name, data in held} == {**dict.fromkeys(keys, False), "6": True}
         events = session.scalars(sa.select(Event).where(Event.kind == erasure.ERASED)).all()
         assert [(e.actor, e.role, e.body["why"]) for e in events] == [("管理员", "administrator", "request")] * 5
         reason = has.vault.unseal(events[0].body["key"], events[0].words or b"", f"case {events[0].case_id} erased")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
 import socket
@@ -17,15 +18,19 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from api.access import Principal
+from api.schemas.cases import complaint_of
 from api.settings import Serving
 from api.store.opening import Working, working
 from api.store.setup import opened
 from api.store.tables import TABLES, WHOLE, CaseFile, Event, Replay
-from api.usecases import intake, lifecycle
+from api.usecases import attachments, batch, clusters, intake, lifecycle, reporters
+from api.usecases.attachments import Sent
+from api.usecases.clusters import Together
 from api.usecases.erasure import erase
 from api.usecases.intake import Complaint, Contact
 from api.usecases.lifecycle import Wanted
@@ -231,8 +236,8 @@ class House:
     def asked(self) -> Asked:
         return Asked(f"k{next(self.keys)}", b"{}")
 
-    def take(self, asked: Asked) -> str:
-        where = place(1_500, 500)
+    def take(self, asked: Asked, x: float = 1_500) -> str:
+        where = place(x, 500)
         said = Complaint(CATEGORY, "店外经营", "phone", Where(where["lon"], where["lat"]), contact=Contact("王女士", "13800000000"))
         return str(intake.take_in(self.office, self.people["operator"], said, asked, "en").body["number"])
 
@@ -277,7 +282,7 @@ LIVES = {
 """Who does what, and to which squad. Every kind of order is among them."""
 
 
-def every_fault(has: Working, do: Callable[[], Any]) -> int:
+def every_fault(has: Working, do: Callable[[], Any], entries: int = 1) -> int:
     """Fail `do` at its first step, at its second ... until it gets through: as it was each time, then done. How many steps."""
     before = state(has)
     for at in itertools.count(1):
@@ -285,7 +290,7 @@ def every_fault(has: Working, do: Callable[[], Any]) -> int:
             do()
         after = state(has)
         if fault.struck is None:
-            assert after[1] == before[1] + 1
+            assert after[1] == before[1] + entries
             assert after[0] != before[0]
             return at - 1
         assert after == before, f"step {at}, {fault.struck}"
@@ -327,6 +332,63 @@ def test_g14_an_order_that_fails_anywhere_leaves_nothing(house: House, life: str
             done[action] = every_fault(house.has, order)
     print(f"\n{done}")
     assert min(done.values()) > 8
+
+
+def picture() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(out, "PNG")
+    return out.getvalue()
+
+
+def test_g14_a_file_that_fails_anywhere_is_not_there(house: House) -> None:
+    number, asked, sent = house.take(house.asked()), house.asked(), Sent("照片.png", picture())
+    steps = every_fault(house.has, lambda: attachments.attach(house.office, house.people["operator"], number, sent, asked))
+    listed = attachments.listed(house.office, house.people["operator"], number)["attachments"]
+    assert [one["name"] for one in listed] == ["照片.png"]
+    file = attachments.fetched(house.office, house.people["operator"], number, listed[0]["id"])
+    assert Image.open(io.BytesIO(file.data)).size == (8, 8)
+    assert steps > 8
+
+
+def test_g14_nobody_sees_who_complained_without_the_look_being_kept(house: House) -> None:
+    number, told = house.take(house.asked()), list[Any]()
+
+    def look() -> None:
+        told.append(reporters.reveal(house.office, house.people["operator"], number, "回访"))
+
+    assert every_fault(house.has, look) > 4
+    assert [one["contact"]["phone"] for one in told] == ["13800000000"]  # of all that failed, none
+    assert len(reporters.accesses(house.office, house.people["supervisor"], number)["accesses"]) == 1
+
+
+def test_g14_a_cluster_that_fails_anywhere_is_none(house: House) -> None:
+    numbers = tuple(house.take(house.asked(), x) for x in (900, 1_100))
+    for number in numbers:
+        for who, action in (("operator", Action.ACCEPT), ("dispatcher", Action.REGISTER), ("dispatcher", Action.DISPATCH)):
+            house.act(number, house.asked(), who, action, None)
+    asked, dispatcher = house.asked(), house.people["dispatcher"]
+    steps = every_fault(
+        house.has, lambda: clusters.begin(house.office, dispatcher, Together(numbers), asked, "en"), entries=4
+    )  # each joins it, and has joint work begun
+    assert steps > 20
+    (made,) = clusters.found(house.office, dispatcher, None, 10, None)["items"]
+    assert made["numbers"] == sorted(numbers)
+
+
+def test_g14_a_table_that_fails_anywhere_is_taken_the_next_time(house: House) -> None:
+    """Its rows are written together here: none, or all three; the one that is no complaint is refused each time."""
+    at = place(1_500, 500)
+    rows = [f"{CATEGORY},店外经营,phone,{at['lon']},{at['lat']},王女士,1380000000{k}" for k in range(3)]
+    table = "\n".join(["category,description,channel,lon,lat,name,phone", *rows, f"{CATEGORY},x,phone,,,,"]).encode()
+    reports = list[Any]()
+
+    def take() -> None:
+        reports.append(batch.take(house.office, house.people["operator"], io.BytesIO(table), None, complaint_of, "en").told("en"))
+
+    assert every_fault(house.has, take, entries=3) > 20
+    assert [(one["taken"], one["again"], one["refused"]) for one in reports] == [(3, 0, 1)]
+    take()
+    assert (reports[-1]["taken"], reports[-1]["again"], reports[-1]["refused"]) == (0, 3, 1)
 
 
 def test_every_kind_of_order_is_in_a_life() -> None:

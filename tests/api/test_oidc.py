@@ -83,9 +83,9 @@ def browser(house: House) -> httpx.Client:
     return httpx.Client(base_url=house.address, timeout=60, headers={"Accept-Language": "en"}, transport=httpx.HTTPTransport())
 
 
-def lets_in(http: httpx.Client, sub: str, change: Callable[[dict[str, str]], None] = lambda _: None) -> str:
+def lets_in(http: httpx.Client, sub: str, change: Callable[[dict[str, str]], None] = lambda _: None, **more: Any) -> str:
     """Begin, and let the provider let him in; the address the browser is sent back to."""
-    begun = http.get("/api/v1/login/oidc")
+    begun = http.get("/api/v1/login/oidc", **more)
     assert begun.status_code == 303, begun.text
     parts = urlsplit(begun.headers["location"])
     asked = dict(parse_qsl(parts.query))
@@ -116,6 +116,41 @@ def test_who_the_provider_knows_comes_in_as_what_it_says(house: House, net: Net)
         assert (told["name"], told["role"], told["squad"]) == ("张伟 (zw2)", "operator", None)
     with browser(house) as http:
         assert http.get(lets_in(http, "u1")).json()["account"] == me["account"]
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_browser_is_sent_back_to_the_page_it_came_from(house: House) -> None:
+    for page, more in (
+        ("/queue?squad=A", {"headers": HTML | {"Referer": f"{house.address}/queue?squad=A#top"}}),
+        ("/", {"headers": HTML | {"Referer": f"{house.address}/"}}),
+        ("/cases/17?x=%0d%0aSet-Cookie:a=b", {"params": {"next": "/cases/17?x=%0d%0aSet-Cookie:a=b"}}),
+    ):
+        with browser(house) as http:
+            came = http.get(lets_in(http, "u1", **more))
+            assert (came.status_code, came.headers["location"], came.content) == (303, page, b"")
+            assert set(http.cookies) == {"jieguan_session", "jieguan_csrf"}
+            assert http.get("/api/v1/me").json()["name"] == "张伟"
+
+
+@pytest.mark.parametrize("referer", [None, "https://evil.example/", "{}.evil.example/x", "{}//evil.example/x", "{}/\\evil.example", "x"])
+def test_a_browser_from_elsewhere_is_sent_nowhere(house: House, referer: str | None) -> None:
+    headers = HTML if referer is None else HTML | {"Referer": referer.format(house.address)}
+    with browser(house) as http:
+        came = http.get(lets_in(http, "u1", headers=headers))
+        assert (came.status_code, "location" in came.headers, came.json()["name"]) == (200, False, "张伟")
+
+
+@pytest.mark.parametrize("page", [
+    "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example/", "https:/evil.example",
+    "javascript:alert(1)", "evil.example", "/\t/evil.example", "/a\r\nSet-Cookie: a=b", " /x", "", "/／evil.example", "/x" * 1001,
+])  # fmt: skip
+def test_no_other_site_is_a_page_to_come_back_to(house: House, page: str) -> None:
+    with browser(house) as http:
+        told = http.get("/api/v1/login/oidc", params={"next": page})
+        assert told.status_code == 422, told.headers
+        assert "set-cookie" not in told.headers
 
 
 def test_what_changes_at_the_provider_changes_here_and_ends_other_logins(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from api.usecases import passwords
 from api.usecases import people as use
 from api.usecases.people import IDLE, LONGEST, TRIES, WINDOW, People
 from routing.case import Role
-from tests.api.live import live
+from tests.api.live import live, published
 from tests.db.conftest import NewUrl
 
 ADMIN, PASSWORD = "管理员", "correct horse battery"
@@ -200,6 +200,31 @@ def test_a_change_that_changes_nothing_ends_nothing(house: House) -> None:
 
 
 # ---- accounts and tokens -----------------------------------------------------------------------------------------------
+
+
+def test_a_squad_is_one_of_the_map_in_force_once_there_is_a_map(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    leader = {"role": "squad_leader", "password": PASSWORD}
+    with house.logged_in() as admin:
+        early = admin.post("/api/v1/users", json={"name": "早", "squad": "su99", **leader})
+        assert early.status_code == 201
+        assert "no map has been published" in caplog.text
+        caplog.clear()
+        published(house.url)
+        for squad in ("su99", "SU00", "su00 "):
+            for asked in (
+                admin.post("/api/v1/users", json={"name": "晚", "squad": squad, **leader}),
+                admin.post("/api/v1/tokens", json={"name": "机", "role": "machine", "squad": squad}),
+                admin.patch("/api/v1/users/早", json={"squad": squad}),
+            ):
+                assert problem(asked) == (422, "NotASquad"), squad
+        told = asked.json()["facts"]
+        assert (told["squad"], told["known"].split(", ")[:2]) == ("su00 ", ["su00", "su01"])
+        assert admin.patch("/api/v1/users/早", json={"closed": True}).status_code == 200  # what he was is not asked for again
+        assert admin.patch("/api/v1/users/早", json={"squad": "su00", "closed": False}).json()["squad"] == "su00"
+        assert admin.post("/api/v1/tokens", json={"name": "机", "role": "machine", "squad": "su01"}).status_code == 201
+        assert admin.post("/api/v1/users", json={"name": "无", "role": "operator", "password": PASSWORD}).status_code == 201
+        assert caplog.text == ""
+    assert {a.name: a.squad for a in house.rows(Account)}.get("晚") is None
 
 
 def test_an_administrator_runs_the_accounts_and_nobody_sees_a_hash(house: House) -> None:

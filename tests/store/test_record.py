@@ -265,14 +265,19 @@ def test_g3_an_entry_is_synced_before_it_is_acknowledged(new_embedded: NewUrl, t
     if "PTRACE" in done.stderr:
         pytest.skip("strace may not trace here")
     assert done.stdout == "done" * 20 + "over", done.stderr
-    synced = [0]  # in front of each acknowledgement
+    anchor = f"<{tmp_path / 'anchor'}>"
+    synced, told = [0], [0]  # in front of each acknowledgement
     for line in log.read_text().splitlines():
         if "sync(" in line and url in line:
             synced[-1] += 1
+        elif "sync(" in line and anchor in line:
+            told[-1] += 1
         elif '"done"' in line:
             synced.append(0)
-    print(f"\nfsyncs of the database before each of 20 acknowledgements: {synced[:-1]}")
+            told.append(0)
+    print(f"\nfsyncs before each of 20 acknowledgements: of the database {synced[:-1]}, of the anchor {told[:-1]}")
     assert min(synced[:-1]) >= 1
+    assert min(told[:-1]) >= 1
 
 
 # ---- P19, G24: as owner of the database ------------------------------------------------------------------------------
