@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from geodata import store
 from geodata.arcs import ArcIndex
+from geodata.border_rows import stray
 from geodata.compile import Progress, silent
 from geodata.db import tables as t
 from geodata.db.engine import Database
@@ -138,6 +139,8 @@ class Working:
     at: Indexes
     checks: Mapping[str, Checks]
     base_checks: Mapping[str, Checks]
+    stray: tuple[Issue, ...] = ()
+    """Border stretches that lie on no border."""
 
     @property
     def revision(self) -> int:
@@ -146,8 +149,8 @@ class Working:
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """All findings of all coverages."""
-        return tuple(issue for checks in self.checks.values() for issue in checks.issues)
+        """All findings of all coverages, and of the border stretches."""
+        return (*(issue for checks in self.checks.values() for issue in checks.issues), *self.stray)
 
     def undoable(self) -> int | None:
         """The last edit that holds."""
@@ -367,7 +370,7 @@ class Desk:
             waived = set(session.scalars(sa.select(t.Waiver.finding).where(t.Waiver.draft_id == working.id)))
             query = sa.select(t.DraftSignature).where(t.DraftSignature.draft_id == working.id).order_by(t.DraftSignature.id)
             signatures = [s for s in session.scalars(query) if s.revision == working.revision]
-        blocking = open_findings(working, carried | waived)
+        blocking = open_findings(working, carried, waived)
         if blocking:
             raise OpenFindings(count=len(blocking), first=blocking[0])
         needed = sides_of(working)
@@ -409,24 +412,29 @@ class Desk:
         return self.open(draft)
 
 
-def open_findings(working: Working, settled: Iterable[str] = ()) -> list[Issue]:
-    """What stands in the way of publishing: errors, and warnings that the base did not have; unless settled, by id."""
-    done = set(settled)
+def open_findings(working: Working, carried: Iterable[str] = (), waived: Iterable[str] = ()) -> list[Issue]:
+    """What stands in the way of publishing: errors, and warnings that the base did not have; unless the ledger carries them (by id), or
+    they are warnings and somebody accepted them."""
+    in_ledger = set(carried)
+    accepted = in_ledger | set(waived)
     before = {issue.id for checks in working.base_checks.values() for issue in checks.issues}
     return [
         issue
         for issue in working.issues
-        if issue.id not in done and (issue.severity is Severity.ERROR or (issue.severity is Severity.WARNING and issue.id not in before))
+        if (issue.severity is Severity.ERROR and issue.id not in in_ledger)
+        or (issue.severity is Severity.WARNING and issue.id not in before and issue.id not in accepted)
     ]
 
 
 def sides_of(working: Working) -> set[str]:
-    """Who must sign: everybody whose ground changed, and the parties of agreements that did."""
+    """Who must sign: everybody whose ground changed, the parties of agreements that did, the sides of border stretches that did."""
     sides = {code for _, code in working.now.changed}
     for key in working.base.rows.keys() | working.now.rows.keys():
         old, new = working.base.rows.get(key), working.now.rows.get(key)
         if old is not new and key[0] == LayerName.AGREEMENT.value:
             sides |= {str(p) for row in (old, new) if row is not None for p in row.facts["parties"]}
+        elif old is not new and key[0] == LayerName.BORDER.value:
+            sides |= {str(s) for row in (old, new) if row is not None for s in row.facts.get("sides") or ()}
         elif old is not new and key[0] == LayerName.DESIGNATION.value:
             sides.add(SUPERIOR)
     return sides
@@ -458,7 +466,7 @@ def _begun(session: Session, row: t.Draft) -> Working:
     settings = store.read_settings(session, row.base_version)
     return Working(
         row.id, row.name, row.author, row.state, row.base_version, row.base_publication, settings, (), {}, base, base, at,
-        checks, checks,
+        checks, checks, _stray(base, at),
     )
 
 
@@ -486,8 +494,12 @@ def _advanced(working: Working, state: str, new: Sequence[Entry]) -> Working:
     checks = {layer: _rechecked(working.checks[layer], now, working.at.of(now, layer), layer) for layer in now.coverages}
     return Working(
         working.id, working.name, working.author, state, working.base_version, working.base_publication, working.settings,
-        (*working.log, *new), active, working.base, now, working.at, checks, working.base_checks,
+        (*working.log, *new), active, working.base, now, working.at, checks, working.base_checks, _stray(now, working.at),
     )
+
+
+def _stray(draft: Draft, at: Indexes) -> tuple[Issue, ...]:
+    return stray(draft.rows.values(), draft.coverages, {layer: at.of(draft, layer) for layer in draft.coverages})
 
 
 def _rechecked(before: Checks, now: Draft, index: ArcIndex, layer: str) -> Checks:
