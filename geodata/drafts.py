@@ -164,6 +164,15 @@ class Working:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """What an edit makes of a draft: worked out before it is written, and not once more when it is read."""
+
+    before: Draft
+    said: Mapping[str, Any]
+    after: Draft
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Also:
     """What somebody else writes in the transaction of an edit: all of it or nothing. `write` is told the revision the edit makes.
 
@@ -180,6 +189,7 @@ class Desk:
     def __init__(self, db: Database, keep: int = 8) -> None:
         self.db, self._keep, self._turn = db, keep, threading.RLock()
         self._kept: OrderedDict[str, Working] = OrderedDict()
+        self._tried: dict[str, _Tried] = {}
 
     # --- what is there ---
 
@@ -200,7 +210,7 @@ class Desk:
         with self._turn:
             known = self._kept.get(draft)
             with self.db.reading() as session:
-                working = _read(session, draft, known)
+                working = _read(session, draft, known, self._tried.get(draft))
             self._kept[draft] = working
             self._kept.move_to_end(draft)
             while len(self._kept) > self._keep:
@@ -242,8 +252,8 @@ class Desk:
 
         def step(working: Working) -> tuple[str, dict[str, Any]]:
             check_seen(working, edit, working.revision if seen is None else seen)
-            taken(working.now, edit, working.at)
-            said = edit.said()
+            after, said = taken(working.now, edit, working.at), edit.said()
+            self._tried[draft] = _Tried(working.now, dict(said), after)
             return str(said.pop("kind")), said
 
         return self._write(draft, step, author, now, note, also)
@@ -409,7 +419,10 @@ class Desk:
                     if also is not None:
                         also.write(row.revision)
                     break
-        return self.open(draft)
+        try:
+            return self.open(draft)
+        finally:
+            self._tried.pop(draft, None)
 
 
 def open_findings(working: Working, carried: Iterable[str] = (), waived: Iterable[str] = ()) -> list[Issue]:
@@ -443,7 +456,7 @@ def sides_of(working: Working) -> set[str]:
 # --- as it is read ---
 
 
-def _read(session: Session, draft: str, known: Working | None) -> Working:
+def _read(session: Session, draft: str, known: Working | None, tried: _Tried | None = None) -> Working:
     row = session.get(t.Draft, draft)
     if row is None or row.base_version is None or row.base_publication is None:
         raise UnknownDraft(value=draft)
@@ -454,7 +467,7 @@ def _read(session: Session, draft: str, known: Working | None) -> Working:
     new = [Entry(e.seq, e.author, e.at, e.kind, e.args, e.note or "") for e in session.scalars(query)]
     if known is None:
         known = _begun(session, row)
-    return _advanced(known, row.state, new)
+    return _advanced(known, row.state, new, tried)
 
 
 def _begun(session: Session, row: t.Draft) -> Working:
@@ -470,8 +483,8 @@ def _begun(session: Session, row: t.Draft) -> Working:
     )
 
 
-def _advanced(working: Working, state: str, new: Sequence[Entry]) -> Working:
-    """The draft after more entries of its log."""
+def _advanced(working: Working, state: str, new: Sequence[Entry], tried: _Tried | None = None) -> Working:
+    """The draft after more entries of its log. `tried`: what one of them is known to make of a draft."""
     active, now = dict(working.active), working.now
     rebuild = False
     for entry in new:
@@ -490,7 +503,8 @@ def _advanced(working: Working, state: str, new: Sequence[Entry]) -> Working:
         now = replayed(working.base, active.values())
     else:
         for entry in new:
-            now = active[entry.seq].apply(now, working.at)
+            known = tried is not None and tried.before is now and tried.said == {"kind": entry.kind, **entry.args}
+            now = tried.after if known and tried is not None else active[entry.seq].apply(now, working.at)
     checks = {layer: _rechecked(working.checks[layer], now, working.at.of(now, layer), layer) for layer in now.coverages}
     return Working(
         working.id, working.name, working.author, state, working.base_version, working.base_publication, working.settings,
