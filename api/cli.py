@@ -14,6 +14,7 @@ from rich.text import Text
 from api.cli_audit import audit
 from api.cli_cases import cases as cases_
 from api.cli_db import db
+from api.cli_drafts import defects, draft
 from api.cli_history import practice, replay, whatif
 from api.cli_keys import keys, person
 from api.cli_map import map_store
@@ -49,6 +50,8 @@ Opt = typer.Option
 
 app.add_typer(db, name="db")
 app.add_typer(map_store, name="map")
+app.add_typer(draft, name="draft")
+app.add_typer(defects, name="defects")
 app.add_typer(audit, name="audit")
 app.add_typer(cases_, name="cases")
 app.add_typer(keys, name="keys")

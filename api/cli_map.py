@@ -79,8 +79,8 @@ def import_(
 ) -> None:
     to_publish = {"--reason": reason, "--from": begin, "--superior": superior, "--document": document, "--defects-to": defects_to}
     _check_import({"--dry-run": dry_run, "--publish": publish, "--draft": draft is not None}, by, to_publish)
-    valid_from = _instant(begin, files.timezone)
-    with _opened(db) as of, progress(as_json) as step:
+    valid_from = None if begin is None else timed(begin, files.timezone, "--from")
+    with map_opened(db) as of, progress(as_json) as step:
         plan = inout.plan_import(of.db, files, Provenance(source, licence))
         if draft is not None:
             applied = inout.draft_plan(of.desk, plan, draft, by, utc_now())
@@ -111,7 +111,7 @@ def export_(
     if version is not None and draft is not None:
         raise OneOfThem(options="--version, --draft")
     only = None if layer is None else layer_named(layer)
-    with _opened(db) as of:
+    with map_opened(db) as of:
         name = None if version is None else map_versions.named(of, version)
         done = inout.export_map(of.db, out_file, now=utc_now(), version=name, draft=draft, crs=crs, layer=only, desk=of.desk)
     _told(done.json(), [done], [], as_json)
@@ -130,7 +130,7 @@ def upload_(
     lang: LangOption = None,
 ) -> None:
     of_layer = None if layer is None else layer_named(layer)
-    with _opened(db) as of:
+    with map_opened(db) as of:
         done = inout.upload(of.desk, draft, file, author=by, now=utc_now(), layer=of_layer, datum=datum, apply=apply)
     _told(done.json(), [done], [] if apply else [say("map_not_applied")], as_json)
     raise typer.Exit(1 if done.refused else 0)
@@ -144,7 +144,7 @@ def compiled_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    with _opened(db) as of:
+    with map_opened(db) as of:
         told = map_versions.compiled(of, out_file, version)
     short = {**told, "version": told["version"][:SHOWN], "map": told["map"][:SHOWN]}
     _told(told, [], [say("map_compiled_done", **short)], as_json)
@@ -155,24 +155,24 @@ def compiled_(
 
 @map_store.command(name="versions", help="map_versions")
 def versions_(db: Db, as_json: JsonOption = False, lang: LangOption = None) -> None:
-    with _opened(db) as of:
+    with map_opened(db) as of:
         found = map_versions.versions(of)
     rows: list[tuple[str, ...]] = [
         (v["version"][:SHOWN], v["map"][:SHOWN], _times(v["publications"]), v["author"], v["note"]) for v in found
     ]
-    _table(found, ("version", "map", "held", "by", "reason"), rows, as_json)
+    table(found, ("version", "map", "held", "by", "reason"), rows, as_json)
 
 
 @map_store.command(name="drafts", help="map_drafts")
 def drafts_(db: Db, as_json: JsonOption = False, lang: LangOption = None) -> None:
-    with _opened(db) as of:
+    with map_opened(db) as of:
         found = map_drafts.drafts(of)
     states = [say("map_state_" + d["state"]) for d in found]
     rows: list[tuple[str, ...]] = [
         (d["id"], d["name"], d["author"], state, str(d["revision"]), d["base_version"][:SHOWN])
         for d, state in zip(found, states, strict=True)
     ]
-    _table(found, ("draft", "name", "author", "state", "revision", "base"), rows, as_json)
+    table(found, ("draft", "name", "author", "state", "revision", "base"), rows, as_json)
 
 
 # ---- acting on it ----------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def sign_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    with _opened(db) as of:
+    with map_opened(db) as of:
         standing = map_drafts.draft(of, draft)
         sides = ["*"] if superior else side or standing["sides"]
         seen = By(draft, by, standing["revision"])
@@ -218,8 +218,8 @@ def publish_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    valid_from = _instant(begin, timezone)
-    with _opened(db) as of:
+    valid_from = None if begin is None else timed(begin, timezone, "--from")
+    with map_opened(db) as of:
         told = map_drafts.publish(of, By(draft, by), reason, document, valid_from)
     _told(told, [], [_published(told)], as_json)
 
@@ -236,8 +236,8 @@ def rollback_(
     as_json: JsonOption = False,
     lang: LangOption = None,
 ) -> None:
-    valid_from = _instant(begin, timezone)
-    with _opened(db) as of:
+    valid_from = None if begin is None else timed(begin, timezone, "--from")
+    with map_opened(db) as of:
         told = map_versions.roll_back(of, map_versions.named(of, version), Signing(by, reason, document), valid_from)
     _told(told, [], [_published(told)], as_json)
 
@@ -246,7 +246,8 @@ def rollback_(
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[MapStore]:
+def map_opened(url: str) -> Iterator[MapStore]:
+    """The map of a database."""
     with opened(url) as db:
         yield MapStore(db, Desk(db), Maps(1), Shelves(1), utc_now)
 
@@ -267,8 +268,9 @@ def _check_import(modes: dict[str, bool], by: str, to_publish: dict[str, str | N
             raise OptionIdle(given=option, needed="--publish")
 
 
-def _instant(text: str | None, zone: str) -> datetime | None:
-    return None if text is None else read_instant(text, zone_named(zone), "--from")
+def timed(text: str, zone: str, option: str) -> datetime:
+    """The instant that an option names."""
+    return read_instant(text, zone_named(zone), option)
 
 
 def _published(told: dict[str, Any]) -> str:
@@ -295,16 +297,17 @@ def _told(told: Any, parts: list[Plan | Applied | inout.Export], lines: list[str
         out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(told: Any, headings: tuple[str, ...], rows: list[tuple[str, ...]], as_json: bool) -> None:
+def table(told: Any, headings: tuple[str, ...], rows: list[tuple[str, ...]], as_json: bool) -> None:
+    """A list, as JSON or to be read; `headings` are words (`map_t_...`)."""
     if as_json:
         print_json(told)
         return
     if not rows:
         err.print(say("map_none"))
         return
-    table = Table()
+    drawn = Table()
     for heading in headings:
-        table.add_column(say("map_t_" + heading), no_wrap=heading in ("version", "map", "draft"))
+        drawn.add_column(say("map_t_" + heading), no_wrap=heading in ("version", "map", "draft", "finding"))
     for row in rows:
-        table.add_row(*map(Text, row))
-    out.print(table)
+        drawn.add_row(*map(Text, row))
+    out.print(drawn)

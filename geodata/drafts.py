@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from geodata import store
 from geodata.arcs import ArcIndex
+from geodata.border_rows import stray
 from geodata.compile import Progress, silent
 from geodata.db import tables as t
 from geodata.db.engine import Database
@@ -138,6 +139,8 @@ class Working:
     at: Indexes
     checks: Mapping[str, Checks]
     base_checks: Mapping[str, Checks]
+    stray: tuple[Issue, ...] = ()
+    """Border stretches that lie on no border."""
 
     @property
     def revision(self) -> int:
@@ -146,8 +149,8 @@ class Working:
 
     @property
     def issues(self) -> tuple[Issue, ...]:
-        """All findings of all coverages."""
-        return tuple(issue for checks in self.checks.values() for issue in checks.issues)
+        """All findings of all coverages, and of the border stretches."""
+        return (*(issue for checks in self.checks.values() for issue in checks.issues), *self.stray)
 
     def undoable(self) -> int | None:
         """The last edit that holds."""
@@ -158,6 +161,15 @@ class Working:
         last = next((e for e in reversed(self.log) if e.kind != "redo"), None)
         undone = [e for e in self.log if e.kind == "undo" and int(e.args["seq"]) not in self.active]
         return int(undone[-1].args["seq"]) if undone and last is not None and last.kind == "undo" else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tried:
+    """What an edit makes of a draft: worked out before it is written, and not once more when it is read."""
+
+    before: Draft
+    said: Mapping[str, Any]
+    after: Draft
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,6 +189,7 @@ class Desk:
     def __init__(self, db: Database, keep: int = 8) -> None:
         self.db, self._keep, self._turn = db, keep, threading.RLock()
         self._kept: OrderedDict[str, Working] = OrderedDict()
+        self._tried: dict[str, _Tried] = {}
 
     # --- what is there ---
 
@@ -197,7 +210,7 @@ class Desk:
         with self._turn:
             known = self._kept.get(draft)
             with self.db.reading() as session:
-                working = _read(session, draft, known)
+                working = _read(session, draft, known, self._tried.get(draft))
             self._kept[draft] = working
             self._kept.move_to_end(draft)
             while len(self._kept) > self._keep:
@@ -239,8 +252,8 @@ class Desk:
 
         def step(working: Working) -> tuple[str, dict[str, Any]]:
             check_seen(working, edit, working.revision if seen is None else seen)
-            taken(working.now, edit, working.at)
-            said = edit.said()
+            after, said = taken(working.now, edit, working.at), edit.said()
+            self._tried[draft] = _Tried(working.now, dict(said), after)
             return str(said.pop("kind")), said
 
         return self._write(draft, step, author, now, note, also)
@@ -367,7 +380,7 @@ class Desk:
             waived = set(session.scalars(sa.select(t.Waiver.finding).where(t.Waiver.draft_id == working.id)))
             query = sa.select(t.DraftSignature).where(t.DraftSignature.draft_id == working.id).order_by(t.DraftSignature.id)
             signatures = [s for s in session.scalars(query) if s.revision == working.revision]
-        blocking = open_findings(working, carried | waived)
+        blocking = open_findings(working, carried, waived)
         if blocking:
             raise OpenFindings(count=len(blocking), first=blocking[0])
         needed = sides_of(working)
@@ -406,27 +419,35 @@ class Desk:
                     if also is not None:
                         also.write(row.revision)
                     break
-        return self.open(draft)
+        try:
+            return self.open(draft)
+        finally:
+            self._tried.pop(draft, None)
 
 
-def open_findings(working: Working, settled: Iterable[str] = ()) -> list[Issue]:
-    """What stands in the way of publishing: errors, and warnings that the base did not have; unless settled, by id."""
-    done = set(settled)
+def open_findings(working: Working, carried: Iterable[str] = (), waived: Iterable[str] = ()) -> list[Issue]:
+    """What stands in the way of publishing: errors, and warnings that the base did not have; unless the ledger carries them (by id), or
+    they are warnings and somebody accepted them."""
+    in_ledger = set(carried)
+    accepted = in_ledger | set(waived)
     before = {issue.id for checks in working.base_checks.values() for issue in checks.issues}
     return [
         issue
         for issue in working.issues
-        if issue.id not in done and (issue.severity is Severity.ERROR or (issue.severity is Severity.WARNING and issue.id not in before))
+        if (issue.severity is Severity.ERROR and issue.id not in in_ledger)
+        or (issue.severity is Severity.WARNING and issue.id not in before and issue.id not in accepted)
     ]
 
 
 def sides_of(working: Working) -> set[str]:
-    """Who must sign: everybody whose ground changed, and the parties of agreements that did."""
+    """Who must sign: everybody whose ground changed, the parties of agreements that did, the sides of border stretches that did."""
     sides = {code for _, code in working.now.changed}
     for key in working.base.rows.keys() | working.now.rows.keys():
         old, new = working.base.rows.get(key), working.now.rows.get(key)
         if old is not new and key[0] == LayerName.AGREEMENT.value:
             sides |= {str(p) for row in (old, new) if row is not None for p in row.facts["parties"]}
+        elif old is not new and key[0] == LayerName.BORDER.value:
+            sides |= {str(s) for row in (old, new) if row is not None for s in row.facts.get("sides") or ()}
         elif old is not new and key[0] == LayerName.DESIGNATION.value:
             sides.add(SUPERIOR)
     return sides
@@ -435,7 +456,7 @@ def sides_of(working: Working) -> set[str]:
 # --- as it is read ---
 
 
-def _read(session: Session, draft: str, known: Working | None) -> Working:
+def _read(session: Session, draft: str, known: Working | None, tried: _Tried | None = None) -> Working:
     row = session.get(t.Draft, draft)
     if row is None or row.base_version is None or row.base_publication is None:
         raise UnknownDraft(value=draft)
@@ -446,7 +467,7 @@ def _read(session: Session, draft: str, known: Working | None) -> Working:
     new = [Entry(e.seq, e.author, e.at, e.kind, e.args, e.note or "") for e in session.scalars(query)]
     if known is None:
         known = _begun(session, row)
-    return _advanced(known, row.state, new)
+    return _advanced(known, row.state, new, tried)
 
 
 def _begun(session: Session, row: t.Draft) -> Working:
@@ -458,12 +479,12 @@ def _begun(session: Session, row: t.Draft) -> Working:
     settings = store.read_settings(session, row.base_version)
     return Working(
         row.id, row.name, row.author, row.state, row.base_version, row.base_publication, settings, (), {}, base, base, at,
-        checks, checks,
+        checks, checks, _stray(base, at),
     )
 
 
-def _advanced(working: Working, state: str, new: Sequence[Entry]) -> Working:
-    """The draft after more entries of its log."""
+def _advanced(working: Working, state: str, new: Sequence[Entry], tried: _Tried | None = None) -> Working:
+    """The draft after more entries of its log. `tried`: what one of them is known to make of a draft."""
     active, now = dict(working.active), working.now
     rebuild = False
     for entry in new:
@@ -482,12 +503,17 @@ def _advanced(working: Working, state: str, new: Sequence[Entry]) -> Working:
         now = replayed(working.base, active.values())
     else:
         for entry in new:
-            now = active[entry.seq].apply(now, working.at)
+            known = tried is not None and tried.before is now and tried.said == {"kind": entry.kind, **entry.args}
+            now = tried.after if known and tried is not None else active[entry.seq].apply(now, working.at)
     checks = {layer: _rechecked(working.checks[layer], now, working.at.of(now, layer), layer) for layer in now.coverages}
     return Working(
         working.id, working.name, working.author, state, working.base_version, working.base_publication, working.settings,
-        (*working.log, *new), active, working.base, now, working.at, checks, working.base_checks,
+        (*working.log, *new), active, working.base, now, working.at, checks, working.base_checks, _stray(now, working.at),
     )
+
+
+def _stray(draft: Draft, at: Indexes) -> tuple[Issue, ...]:
+    return stray(draft.rows.values(), draft.coverages, {layer: at.of(draft, layer) for layer in draft.coverages})
 
 
 def _rechecked(before: Checks, now: Draft, index: ArcIndex, layer: str) -> Checks:

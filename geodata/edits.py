@@ -18,8 +18,10 @@ import numpy as np
 import shapely
 
 from geodata.arcs import ArcIndex, Coverage, Holders, located, millimetres
-from geodata.coverages import coverage_of, relabelled, renamed, reshaped
+from geodata.border_rows import NothingChosen, arcs_between, followed, laid, parted, said_of_border
+from geodata.coverages import UnknownArc, coverage_of, relabelled, renamed, reshaped
 from geodata.layer import CLAIM_LAYERS, COVERAGES, LayerName, Row, in_metres, on_grid
+from geodata.stretches import SidesApart
 from geodata.working_days import check_row
 from routing.errors import JieguanError
 from routing.ground.noding import Ints
@@ -220,7 +222,8 @@ class OfCoverage(Edit):
         if empty:
             raise WouldEmpty(who=", ".join(empty))
         changed = draft.changed | {(self.layer, code) for code in codes}
-        return replace(draft, coverages={**draft.coverages, self.layer: after}, changed=changed)
+        rows = followed(draft.rows, before, after)
+        return replace(draft, rows=rows, coverages={**draft.coverages, self.layer: after}, changed=changed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -423,6 +426,49 @@ class ReplaceGround(OfCoverage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetBorder(OfCoverage):
+    """Line rule, status, zone or accuracy of a stretch of border. No line moves by it.
+
+    The stretch `code` lies along `arcs`, or along the border of `between` from node to node (`ends`), or is all of that border; with
+    none of these it is the one there is. `says`: what of it is set (`border_rows.FACTS`), amounts as text in metres, None clears; the
+    rest stays.
+    """
+
+    kind: ClassVar[str] = "set_border"
+    code: str
+    says: Mapping[str, Any] = field(default_factory=dict)
+    arcs: tuple[str, ...] = ()
+    between: tuple[str, ...] = ()
+    ends: tuple[tuple[int, int], ...] = ()
+
+    def apply(self, draft: Draft, at: Indexes) -> Draft:
+        coverage = self.known(draft, *self.between)
+        there = draft.row(LayerName.BORDER.value, self.code)
+        row = there or Row(LayerName.BORDER, self.code, {"sides": [], "line_rule": None, "status": None, "zone_m": None})
+        if self.arcs or self.ends:
+            row = laid(row, self._chosen(coverage))
+        elif self.between:
+            if not any(set(self.between) <= parted(arc) for arc in coverage.arcs.values()):
+                raise SidesApart(id=self.code, between=" | ".join(self.between))
+            row = replace(row, ground=None, facts={**row.facts, "sides": sorted(self.between)})
+        elif there is None:
+            raise NothingChosen(code=self.code)
+        row = said_of_border(row, self.says)
+        return replace(draft, rows={**draft.rows, row.key: row})
+
+    def _chosen(self, coverage: Coverage) -> list[Any]:
+        missing = [id_ for id_ in self.arcs if id_ not in coverage.arcs]
+        if missing:
+            raise UnknownArc(arc=missing[0])
+        along = [coverage.arcs[id_] for id_ in self.arcs]
+        return along or arcs_between(coverage, frozenset(self.between), *self.ends)
+
+    def touches(self, draft: Draft) -> Touch:
+        mine = _beside(self.layer, draft, self.arcs, *self.between)
+        return Touch(frozenset({(LayerName.BORDER.value, self.code)}), mine.changes | mine.rests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutRow(Edit):
     """A row of a layer without shared borders is written, or what a unit's row says beyond its ground: agreements,
     designations, not-served ground, line rules, squads, duty. `row`: as `row_said`."""
@@ -493,7 +539,7 @@ def squads_named(row: Row) -> set[str]:
 
 
 KINDS: Mapping[str, type[Edit]] = {
-    kind.kind: kind for kind in (MoveBorder, MoveNode, HandOver, Split, Merge, RedrawBorder, ReplaceGround, PutRow, RemoveRow)
+    kind.kind: kind for kind in (MoveBorder, MoveNode, HandOver, Split, Merge, RedrawBorder, ReplaceGround, SetBorder, PutRow, RemoveRow)
 }
 
 

@@ -141,7 +141,7 @@ RENAMED = {"cycle": "period"}
 OWN = ("name", "since", "until", "document", "source", "licence", "datum", "line_accuracy_m")
 """Columns of every layer, besides the code and the facts. `line_accuracy_m` is the row's accuracy; the `accuracy_m` of a
 territory is what its claim states and the engine routes by."""
-AMOUNTS = frozenset({"line_accuracy_m", "accuracy_m", "lon", "lat"})
+AMOUNTS = frozenset({"line_accuracy_m", "accuracy_m", "zone_m", "lon", "lat"})
 """Columns of numbers, also where nobody has one yet."""
 LIST = "|"
 
@@ -166,7 +166,7 @@ def blank_facts(layer: LayerName, code: str) -> dict[str, Any]:
     if layer is LayerName.SQUAD:
         return said_of(Squad(SquadCode(code)))
     if layer is LayerName.BORDER:
-        return {"neighbours": [], "line_rule": None, "status": None}
+        return {"sides": [], "line_rule": None, "status": None, "zone_m": None}
     if layer not in claims:
         return {}
     return {k: v for k, v in said_of(claims[layer]).items() if k not in ("since", "until", "document")}
@@ -195,7 +195,7 @@ def fact_cells(layer: LayerName, key: str, value: Any) -> dict[str, Cell]:
         lon, lat = (None, None) if value is None else (float(value[0]), float(value[1]))
         return {"lon": lon, "lat": lat}
     name = fact_column(layer, key)
-    if key == "accuracy_m":
+    if key in ("accuracy_m", "zone_m"):
         return {name: None if value is None else float(value)}
     if value is None or isinstance(value, bool | int | str):
         return {name: value}

@@ -19,13 +19,26 @@ import numpy as np
 import shapely
 
 from geodata.build import Gathered
+from geodata.claims import claim_id
 from geodata.compile import Ground
 from geodata.db.hashing import Content, feature_hash, version_hash
 from routing.errors import JieguanError
 from routing.ground.certificate import claim_of, said_of, squad_of
 from routing.ground.noding import MM
 from routing.jurisdiction import Settings
-from routing.model import Agreement, Claim, ClaimId, Designation, DirectCategory, NotServed, Squad, Territory, Township
+from routing.model import (
+    Agreement,
+    Claim,
+    ClaimId,
+    Designation,
+    DirectCategory,
+    NotServed,
+    Period,
+    Squad,
+    Stretch,
+    Territory,
+    Township,
+)
 from routing.situation import Roster
 
 
@@ -288,6 +301,19 @@ def claim_in(row: Row) -> Claim:
     return claim_of({**facts, "since": since, "until": until, "document": row.document})
 
 
+def stretch_in(row: Row) -> Stretch | None:
+    """The widths that a border stretch has of its own; None where it states none, and is but a line rule, a status, a name."""
+    zone = row.facts.get("zone_m")
+    if zone is None and row.accuracy_m is None:
+        return None
+    held = Period(row.since, row.until)
+    sides = tuple(str(side) for side in row.facts.get("sides") or ())
+    return Stretch(
+        id=claim_id("stretch", row.code, held), period=held, document=row.document, sides=sides,
+        zone_m=None if zone is None else float(zone), accuracy_m=row.accuracy_m,
+    )
+
+
 def squad_in(row: Row) -> Squad:
     """The squad a row states."""
     office = row.facts["office"]
@@ -316,6 +342,8 @@ def grounds_of(rows: Iterable[Row]) -> tuple[list[Ground], Any]:
         for c, ground in claims
         if isinstance(c, Township) and c.squad is not None and c.squad not in own
     ]
+    stretches = [(stretch_in(r), in_metres(r.ground)) for r in rows if r.layer is LayerName.BORDER]
+    widths = [(s, line) for s, line in stretches if s is not None]
     extent = [r.ground for r in rows if r.layer is LayerName.EXTENT]
     parts = [part for ground in extent for part in shapely.get_parts(in_metres(ground)).tolist()]
-    return [Ground(c, g) for c, g in (*claims, *inherited)], shapely.MultiPolygon(parts) if parts else None
+    return [Ground(c, g) for c, g in (*claims, *inherited, *widths)], shapely.MultiPolygon(parts) if parts else None

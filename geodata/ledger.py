@@ -190,6 +190,25 @@ def read(session: Session) -> tuple[Kept, ...]:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Who keeps a defect's ground meanwhile, who sees to it, until when, by which document; None (document: empty): as it was."""
+
+    squad: str | None = None
+    owner: str | None = None
+    due: datetime | None = None
+    document: str = ""
+
+
+def assign(session: Session, key: str, duty: Duty) -> Kept:
+    """An open defect assigned anew; since when it is open stays. Raises UnknownDefect, DefectClosed."""
+    row = _open(session, key)
+    row.default_squad, row.owner = duty.squad or row.default_squad, duty.owner or row.owner
+    row.due, row.document = duty.due or row.due, duty.document or row.document
+    session.flush()
+    return _kept(session, key)
+
+
 def close(session: Session, key: str, stood: Standing, version: str, closing: Closing) -> Kept:
     """Close a defect that `version`, the one in force, no longer has; who, when and why is kept.
 
@@ -197,11 +216,7 @@ def close(session: Session, key: str, stood: Standing, version: str, closing: Cl
     """
     if not closing.by.strip() or not closing.reason.strip():
         raise NoReason(what="closing")
-    row = session.get(t.Defect, key, with_for_update=True)
-    if row is None:
-        raise UnknownDefect(value=key[:80])
-    if row.closed_at is not None:
-        raise DefectClosed(key=key, at=row.closed_at.isoformat())
+    row = _open(session, key)
     if key in stood:
         raise DefectStands(key=key, version=version[:12])
     row.closed_at = closing.at
@@ -209,5 +224,18 @@ def close(session: Session, key: str, stood: Standing, version: str, closing: Cl
         t.DefectClosing(key=key, at=closing.at, by=closing.by, reason=closing.reason, document=closing.document or None)
     )
     session.flush()
+    return _kept(session, key)
+
+
+def _open(session: Session, key: str) -> t.Defect:
+    row = session.get(t.Defect, key, with_for_update=True)
+    if row is None:
+        raise UnknownDefect(value=key[:80])
+    if row.closed_at is not None:
+        raise DefectClosed(key=key, at=row.closed_at.isoformat())
+    return row
+
+
+def _kept(session: Session, key: str) -> Kept:
     (kept,) = (k for k in read(session) if k.key == key)
     return kept

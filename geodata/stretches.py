@@ -1,6 +1,6 @@
 """Stretches of border with widths of their own, laid on compiled lines.
 
-A stretch is drawn as a line; it holds on the edges between territories that run along it. Where it ends, the border gets a vertex, so
+A stretch is drawn as a line; it holds on the edges between squads that run along it. Where it ends, the border gets a vertex, so
 that no edge is in it by half. Without a line it is the whole border of its two sides. It decides nothing about whose ground is whose.
 """
 
@@ -16,7 +16,7 @@ import shapely
 from routing.errors import JieguanError
 from routing.ground.faces import Label
 from routing.ground.noding import MM, Ints, Linework
-from routing.jurisdiction import territories_of
+from routing.jurisdiction import squads_of
 from routing.model import Claim, Stretch, Territory, Township
 
 ON_BORDER_M = 0.05
@@ -106,7 +106,7 @@ def along(
     Raises StretchOffBorder, SidesApart.
     """
     found = np.full(len(ends), -1, np.int64)
-    ground = territories_of(claims, labels)
+    ground = squads_of(claims, labels)
     codes = [_codes(claims, label) for label in labels]
     a, b = ends[:, :2] / MM, ends[:, 2:] / MM
     border = np.flatnonzero([ground[x] != ground[y] for x, y in zip(left.tolist(), right.tolist(), strict=True)])

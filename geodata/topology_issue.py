@@ -90,6 +90,15 @@ def amount(value: float | None) -> str:
 
 
 WORDS: Mapping[str, tuple[str, str]] = {
+    "stretch_off:drawn": (
+        "界段 {who} 有 {length} 米(约在 {where})不在 {sides} 的边界上:它的交界带宽度与精度在那里无处可用,地图编不成。请重新设定或重画。",
+        "{length} m of the border stretch {who} (near {where}) run along no border of {sides}: its zone and accuracy hold nowhere "
+        "there, and no map can be made. Set it again, or draw it along the border.",
+    ),
+    "stretch_off:whole": (
+        "界段 {who} 没有画线,而 {sides} 没有共同边界:地图编不成。请更正两侧,或沿边界画线。",
+        "The border stretch {who} has no line, and {sides} no common border, so no map can be made. Correct its sides, or draw it.",
+    ),
     "empty_geometry": (
         "{who} 没有地块(几何为 {geometry}):不会有任何案件落在它上面。请补画边界,或删去该要素。",
         "{who} has no ground (its geometry is {geometry}), so no case would ever be there. Draw its outline, or delete it.",

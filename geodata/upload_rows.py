@@ -384,7 +384,7 @@ class _Sheet:
         """A cell as a fact of the kind that the fact has."""
         like, text = row.facts[key], as_text(cell)
         facts = {"layer": self.layer.value, "row": number, "code": row.code, "field": name, "value": text}
-        if key == "accuracy_m":
+        if key in ("accuracy_m", "zone_m"):
             amount = self._number(cell, name, row.code, number)
             return None if amount is None else repr(amount)
         if isinstance(like, bool):
@@ -434,10 +434,10 @@ class _Sheet:
             raise
         except (ValueError, TypeError, KeyError) as error:
             raise BadCell(**facts, field="*", value=str(error), why="not understood") from error
-        for key in ("squad", "lead", "parties", "neighbours"):
+        for key in ("squad", "lead", "parties"):
             value = row.facts.get(key)
             for squad in value if isinstance(value, list | tuple) else [value]:
-                if squad is not None and squad not in self.squads and (key != "neighbours"):
+                if squad is not None and squad not in self.squads:
                     raise UnknownParty(**facts, field=key, value=squad)
 
     def _check_same(self, before: Sequence[_Line], line: _Line) -> None:

@@ -22,8 +22,8 @@ from routing.ground.cells import Floats, Small
 from routing.ground.locate import assistants, spelled
 from routing.ground.noding import Ints
 from routing.ground.patch import Roots, built, roots
-from routing.jurisdiction import JurisdictionMap, Plate
-from routing.model import Claim, DirectCategory, SquadCode, Step, Stretch
+from routing.jurisdiction import JurisdictionMap, Plate, squads_of
+from routing.model import Claim, DirectCategory, SquadCode, Step, Stretch, Territory
 from routing.route import CAP_M, Complaints, InstantNeeded, Routed, groups, place_of_townships, route, zone_of
 
 DRAWER_M = 500.0
@@ -364,10 +364,15 @@ def class_names(on: JurisdictionMap, plate: Plate, names: dict[Any, int]) -> Int
 def _kinds_named(on: JurisdictionMap, plate: Plate, of: Roots, names: dict[Any, int]) -> Ints:
     """A number for the widths of each edge's stretch, 0 for those of none; `names` gains those it does not know.
 
-    What else tells kinds apart follows from the claims on either side.
+    What else tells kinds apart follows from the claims on either side; but where no edge has widths of its own, a line between two
+    territories of one squad brings the farther one within reach, and else it does not.
     """
     if plate.borders is None or of.kind is None:
-        return np.zeros(len(of.edge), np.int64)
+        territories = [frozenset(i for i in label if isinstance(on.claims[i], Territory)) for label in plate.labels]
+        mine, squads = np.stack([of.left, of.right], 1), squads_of(on.claims, plate.labels)
+        sides, place = np.unique(mine, axis=0, return_inverse=True)
+        inner = [squads[a] == squads[b] and territories[a] != territories[b] for a, b in sides.tolist()]
+        return np.where(np.array(inner, bool)[place.reshape(-1)], -1, 0) if len(sides) else np.zeros(0, np.int64)
     claims = [on.claims[i] for i in plate.borders.claims.tolist()]
     widths = [names.setdefault((c.zone_m, c.accuracy_m), len(names) + 1) for c in claims if isinstance(c, Stretch)]
     return np.array([0, *widths], np.int64)[of.kind[:, 0] // 2]

@@ -64,10 +64,10 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Borders:
-    """Which edges of a plate have widths of their own, and which part territories at all.
+    """Which edges of a plate have widths of their own, and which part squads at all.
 
-    `stretch[e]`: the number of the claim whose stretch edge e is in, -1 none. `enters[e]`: does who crosses it to its left, and
-    to its right, come onto a territory he was not on, or off all of them? Only such an edge brings that side within reach.
+    `stretch[e]`: the number of the claim whose stretch edge e is in, -1 none. `enters[e]`: does who crosses it to its left, and to
+    its right, come onto the ground of a squad on whose he was not, or off all of theirs? Only such an edge brings that side within reach.
     """
 
     stretch: NDArray[np.int64]
@@ -145,14 +145,14 @@ class Plate:
         return shapely.union_all([shapely.Polygon(ring) for ring in merged])
 
 
-def territories_of(claims: Sequence[Claim], labels: Iterable[Label]) -> list[frozenset[int]]:
-    """The territories of each label, by number. Numbers beyond the claims mean no ground."""
-    return [frozenset(i for i in label if i < len(claims) and isinstance(claims[i], Territory)) for label in labels]
+def squads_of(claims: Sequence[Claim], labels: Iterable[Label]) -> list[frozenset[SquadCode]]:
+    """Whose ground each label is. Numbers beyond the claims mean nobody's."""
+    return [frozenset(c.squad for i in label if i < len(claims) and isinstance(c := claims[i], Territory)) for label in labels]
 
 
 def entered(claims: Sequence[Claim], labels: Iterable[Label], faces: Subdivision, outside: int) -> NDArray[np.bool_]:
-    """(edges, 2): does an edge lead onto a further territory, or off all of them, to its left, and to its right?"""
-    ground = territories_of(claims, labels)
+    """(edges, 2): does an edge lead onto a further squad's ground, or off that of all, to its left, and to its right?"""
+    ground = squads_of(claims, labels)
     of = np.append(faces.label, outside)
     sides, place = np.unique(of[faces.side], axis=0, return_inverse=True)
     leads = [[not ground[to] or not ground[to] <= ground[whence] for to, whence in ((a, b), (b, a))] for a, b in sides.tolist()]

@@ -180,15 +180,16 @@ def _sides(ground: Ground) -> list[Side]:
         mine = [{c for i in ground.labels[k] if isinstance(c := ground.on.claims[i], Territory)} for k in classes]
         ends = faces.xy[[a, b]] / 1000.0
         places = shapely.points(ends[0] + np.linspace(0, 1, 9)[:, None] * (ends[1] - ends[0]))
-        changed = {c.squad for c in mine[0]} ^ {c.squad for c in mine[1]}
+        whose = [{c.squad for c in some} for some in mine]
+        changed = whose[0] ^ whose[1]
         found = None
-        for stretch, line in ground.drawn if mine[0] != mine[1] else []:
+        for stretch, line in ground.drawn if changed else []:
             if (not stretch.sides or changed & set(stretch.sides)) and (shapely.distance(places, line) <= 0.05).all():
                 found = stretch
                 break
         widths = (None, None) if found is None else (found.zone_m, found.accuracy_m)
         for here, there in ((0, 1), (1, 0)):
-            new = not mine[there] or bool(mine[there] - mine[here])
+            new = not whose[there] or bool(whose[there] - whose[here])
             out.append(Side(shapely.LineString(ends), classes[there], new, *widths))
     return out
 

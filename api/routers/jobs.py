@@ -159,7 +159,7 @@ def what_if(
 ) -> dict[str, Any]:
     how = How(body.zone_m, CAP_M if body.margin_cap_m is None else body.margin_cap_m)
     by = By(draft, person, revision_of(if_match, body.revision))
-    return _begun(use.what_if(at, by, body.history, how), response, lang)
+    return _begun(use.what_if(at, by, use.whose(body.history, body.cases), how), response, lang)
 
 
 @router.post("/practice", status_code=202, summary="Who handled what beside a line: proposals, and places to watch", responses=NEW_JOB)

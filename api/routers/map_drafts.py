@@ -23,6 +23,7 @@ from api.usecases.map_features import Asked, layer_named, page, shelf_of_draft
 from api.usecases.map_places import Frame, areas_of, grid_of, path_of, plain_frame, shape_of
 from api.usecases.map_rows import row_told
 from geodata import edits
+from geodata.border_rows import FACTS
 from geodata.edits import Edit, rings_of, row_said
 from routing.errors import JieguanError
 
@@ -178,6 +179,12 @@ def edit_of(one: sent.AnyEdit) -> Callable[[Frame, str], Edit]:
         if isinstance(one, sent.RemoveRow):
             since = "" if one.since is None else one.since.isoformat()
             return edits.RemoveRow(layer=one.layer.value, code=one.code, since=since)
+        if isinstance(one, sent.SetBorder):
+            said = one.model_dump(mode="json", include=set(FACTS) & one.model_fields_set)
+            says = {name: repr(value) if isinstance(value, float) else value for name, value in said.items()}
+            ends = tuple(_place(end, frame, work_crs) for end in one.ends or ())
+            between = tuple(one.between or ())
+            return edits.SetBorder(layer=one.layer, code=one.code, says=says, arcs=one.arcs, between=between, ends=ends)
         for name in ("piece", "path", "line"):
             if name in plain:
                 shape = shape_of(plain[name].model_dump())

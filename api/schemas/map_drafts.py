@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from api.schemas.map_rows import Area, Geometry, LineString, Position
+from api.schemas.map_rows import Amount, Area, Geometry, LineString, Position
 from api.schemas.strict import Code, Instant, Line, Strict, Text, Whole
-from geodata.layer import LayerName
+from geodata.layer import BorderStatus, LayerName, LineRule
 
 CoverageLayer = Literal["township", "territory"]
 Revision = Annotated[int, Field(strict=True, ge=0, le=2**31)]
@@ -84,6 +84,24 @@ class ReplaceGround(Strict):
     lost_to: Code | None = None
 
 
+class SetBorder(Strict):
+    """What holds for a stretch of border: along `arcs`, or along the border of `between` from node to node (`ends`), or all of that
+    border; else where the stretch `code` is. Fields that are left out stay as they are, null clears. No line moves by it."""
+
+    kind: Literal["set_border"]
+    layer: CoverageLayer
+    code: Code
+    arcs: Annotated[tuple[Line, ...], Field(max_length=1000)] = ()
+    between: Annotated[list[Code], Field(min_length=2, max_length=2)] | None = None
+    ends: Annotated[list[Position], Field(min_length=2, max_length=2)] | None = None
+    name: Line = ""
+    document: Text = ""
+    line_rule: LineRule | None = None
+    status: BorderStatus | None = None
+    zone_m: Annotated[Amount, Field(le=1000)] | None = None
+    accuracy_m: Annotated[Amount, Field(le=1000)] | None = None
+
+
 class PutRow(Strict):
     """A row is written. `properties`: as the layer's features have them."""
 
@@ -103,7 +121,7 @@ class RemoveRow(Strict):
 
 
 AnyEdit = Annotated[
-    MoveBorder | MoveNode | HandOver | Split | Merge | RedrawBorder | ReplaceGround | PutRow | RemoveRow,
+    MoveBorder | MoveNode | HandOver | Split | Merge | RedrawBorder | ReplaceGround | SetBorder | PutRow | RemoveRow,
     Field(discriminator="kind"),
 ]
 
@@ -133,6 +151,15 @@ EXAMPLES: Mapping[str, Any] = {
                 "layer": "township",
                 "arc": "arc-3f9c21b07e55",
                 "path": {"type": "LineString", "coordinates": [[113.617, 34.868], [113.6175, 34.8684], [113.618, 34.869]]},
+            },
+        },
+    },
+    "set_border": {
+        "summary": "一段边界的线位规则与交界带宽度 / line rule and zone of a stretch of border",
+        "value": {
+            "edit": {
+                "kind": "set_border", "layer": "township", "code": "京广路北段", "arcs": ["arc-3f9c21b07e55"],
+                "line_rule": "CENTRELINE", "status": "AGREED", "zone_m": 40.0, "document": "3号文",
             },
         },
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,9 +17,11 @@ Column = Annotated[Line | None, Blank]
 
 
 class NewWhatIf(Strict):
-    """`revision`: the draft must be at it. `zone_m`: the width of the border zone; each map's own, unless stated."""
+    """`history`, or `cases`: `db` for the cases of the service itself. `revision`: the draft must be at it. `zone_m`: the width of the
+    border zone; each map's own, unless stated."""
 
-    history: HistoryName
+    history: HistoryName | None = None
+    cases: Literal["db"] | None = None
     revision: Revision | None = None
     zone_m: Annotated[Number, Field(ge=0, le=1000)] | None = None
     margin_cap_m: Annotated[Number, Field(ge=0.001, le=10_000)] | None = None
@@ -41,6 +43,7 @@ class NewAgreement(Strict):
 
 WHAT_IF_EXAMPLES: Mapping[str, Any] = {
     "plain": {"summary": "拿历史案件试这份草案 / try the draft on past cases", "value": {"history": "2016-2025", "revision": 4}},
+    "stored": {"summary": "拿本系统已受理的案件试 / try it on the cases of the service itself", "value": {"cases": "db"}},
     "zone": {"summary": "另一种交界带宽度 / with another border zone", "value": {"history": "2016-2025", "zone_m": 30.0}},
 }
 PRACTICE_EXAMPLES: Mapping[str, Any] = {

@@ -59,11 +59,12 @@ class TerritoryColumns(Columns):
 
 
 class BorderColumns(Columns):
-    """A stretch of border between two `sides`."""
+    """A stretch of border between two `sides`. `zone_m`, `accuracy_m`: its own, where it has any."""
 
     sides: Codes = ()
     line_rule: LineRule | None = None
     status: BorderStatus | None = None
+    zone_m: Annotated[Amount, Field(le=1000)] | None = None
 
 
 class AgreementColumns(Columns):

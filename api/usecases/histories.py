@@ -205,7 +205,7 @@ def take_in(
             raise NoPoints(path=name)
         progress("locate", 1, 3)
         columns, source, notes = _kept_columns(table, replace(sent, points=str(path.parent / CASES)), recorded)
-        read = _tried(table, sent, on)
+        read = tried(table, sent, on)
         there = np.isfinite(read.history.x)
         if not there.any():
             why, count = np.unique(read.location_error.astype(str), return_counts=True)
@@ -273,7 +273,7 @@ def _is_bytes(kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _tried(table: Table, source: PointFile, on: JurisdictionMap) -> Read:
+def tried(table: Table, source: PointFile, on: JurisdictionMap) -> Read:
     """The rows read as what-if will read them, so that what is wrong with them is said now."""
     work, zone = parse_crs(on.settings.work_crs, "--work-crs"), zone_named(source.timezone)
     named = named_columns(table, source, [])
@@ -286,7 +286,7 @@ def _tried(table: Table, source: PointFile, on: JurisdictionMap) -> Read:
 def cases(kept: Kept, on: JurisdictionMap) -> History:
     """The past cases as arrays, in the metres of a map. Raises what the readers raise."""
     try:
-        return _tried(read_table(kept.source.points), kept.source, on).history
+        return tried(read_table(kept.source.points), kept.source, on).history
     except JieguanError as error:
         raise called(error, kept.source.points, kept.name) from None
 

@@ -21,11 +21,19 @@ from geodata.db import tables as t
 from geodata.drafts import EditConflict, Entry, Working, open_findings, rows_changed, sides_of
 from geodata.edits import Edit
 from geodata.layer import LayerName
-from geodata.topology_issue import Issue
+from geodata.topology_issue import Issue, Severity
 from routing.errors import JieguanError, Lang
 
 DRAWN = frozenset({"piece", "path", "line"})
 """Arguments of an edit that are too long for a log."""
+
+
+class OnlyWarnings(JieguanError):
+    zh = "“{value}”是错误,不是警告,不能凭理由接受:那里会无人负责或多人负责。请改正,或登入缺陷台账并写明由谁暂管。"
+    en = (
+        "{value!r} is an error, no warning, and no reason makes it acceptable: nobody, or several, would be responsible there. Mend it, or "
+        "enter it in the ledger of defects with who keeps the ground meanwhile."
+    )
 
 
 class NoSuchFinding(JieguanError):
@@ -178,8 +186,10 @@ def sign(of: MapStore, by: By, side: str, role: str, reason: str, document: str)
 
 
 def waive(of: MapStore, by: By, finding: str, reason: str) -> None:
-    """Accept a warning. Raises NoSuchFinding, NoReason."""
-    _finding(of.desk.open(by.draft), finding)
+    """Accept a warning. Raises NoSuchFinding, OnlyWarnings, NoReason."""
+    issue = _finding(of.desk.open(by.draft), finding)
+    if issue.severity is Severity.ERROR:
+        raise OnlyWarnings(value=finding)
     of.desk.waive(by.draft, finding, by.person, reason, of.now())
 
 
@@ -207,10 +217,11 @@ def findings(of: MapStore, id_: str, lang: Lang) -> list[dict[str, Any]]:
     with of.db.reading() as session:
         waived = {w.finding: w for w in session.scalars(sa.select(t.Waiver).where(t.Waiver.draft_id == id_))}
         carried = set(session.scalars(sa.select(t.Defect.key).where(t.Defect.closed_at.is_(None))))
-    blocking = {issue.id for issue in open_findings(working, carried | waived.keys())}
+    blocking = {issue.id for issue in open_findings(working, carried, waived)}
     out = []
-    for layer, checks in sorted(working.checks.items()):
-        for issue in checks.issues:
+    of_layer = {**{layer: checks.issues for layer, checks in working.checks.items()}, LayerName.BORDER.value: working.stray}
+    for layer, issues in sorted(of_layer.items()):
+        for issue in issues:
             by = waived.get(issue.id)
             accepted = None if by is None else {"by": by.by, "reason": by.reason, "at": by.at.isoformat()}
             status = {"blocking": issue.id in blocking, "waived": accepted, "in_ledger": issue.id in carried}

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from api.usecases import map_drafts, practice, whatif
+from api.usecases import map_drafts, practice, stored_cases, whatif
 from api.usecases.histories import Histories, Kept, UnknownHistory, called, cases, put_aside, take_in
 from api.usecases.jobs import Job, Jobs, Result, part
 from api.usecases.map_drafts import By
@@ -40,6 +40,8 @@ from routing.model import Agreement, Step
 
 HISTORY, WHAT_IF, PRACTICE = "history", "what_if", "practice"
 """Kinds of jobs."""
+DECIMALS, PLACE_DECIMALS = 7, 3
+"""Of degrees: of uploaded cases; and of cases of the service, which who asks may not see: about a hundred metres."""
 MOST_MOVED = 1_000_000
 """Cases of one answer that are kept to be listed, the first in the order of the history; all are counted."""
 
@@ -47,6 +49,11 @@ MOST_MOVED = 1_000_000
 class NoRecorded(JieguanError):
     zh = "历史案件“{value}”没有“实际处置中队”一列:无从看出谁办了哪件。请重新上传,并用 recorded 指明该列。"
     en = "The history {value!r} does not say which squad handled each case, so no practice can be seen. Upload it with `recorded`."
+
+
+class WhichCases(JieguanError):
+    zh = "须恰好指明一种案件:history(已上传的历史案件)或 cases(“db”,本系统的案件)。请保留其一。"
+    en = "Say which cases, once: `history` for past cases that were uploaded, or `cases`: `db` for those of the service. Keep one of them."
 
 
 class NoSuchProposal(JieguanError):
@@ -151,24 +158,45 @@ def cases_of(at: Studies, history: str) -> History:
     return cases(kept, _map(at.of)[1])
 
 
-def what_if(at: Studies, by: By, history: str, how: How) -> Job:
-    """What a draft as it now stands would do to a history, beside the map in force.
+def whose(history: str | None, cases: str | None) -> str | None:
+    """The history that is meant, None for the cases of the service. Raises WhichCases."""
+    if (history is None) == (cases is None):
+        raise WhichCases
+    return history
+
+
+def what_if(at: Studies, by: By, history: str | None, how: How) -> Job:
+    """What a draft as it now stands would do to a history (None: to the cases of the service), beside the map in force.
 
     Raises UnknownHistory, NothingInForce, JobsBusy, and what `map_drafts.as_seen` raises.
     """
-    kept = at.histories.find(history)
+    kept = None if history is None else at.histories.find(history)
     working = map_drafts.as_seen(at.of, by)
     in_force(at.of)
 
     def work(progress: Progress) -> Result:
         version, before = _map(at.of)
         after = store.version_of(working.now.features(), working.settings, part(progress, 0.0, 0.5)).map
-        found = _asked(at, kept, how, version, before, after, part(progress, 0.5, 1.0))
-        head = {"draft": by.draft, "revision": working.revision, "history": history, "in_force": version}
-        return Result({**head, **whatif.as_json(found), "notes": _notes(found.notes)}, moved_of(found))
+        if kept is None:
+            found = _asked_of_stored(at, how, before, after, part(progress, 0.5, 1.0))
+        else:
+            found = _asked(at, kept, how, version, before, after, part(progress, 0.5, 1.0))
+        result = {**about, "in_force": version, **whatif.as_json(found), "notes": _notes(found.notes)}
+        return Result(result, moved_of(found, PLACE_DECIMALS if kept is None else DECIMALS))
 
-    about = {"draft": by.draft, "revision": working.revision, "history": history}
+    cases = {"history": history} if history is not None else {"cases": stored_cases.NAME}
+    about = {"draft": by.draft, "revision": working.revision, **cases}
     return at.jobs.submit(WHAT_IF, work, by=by.person, about=about)
+
+
+def _asked_of_stored(at: Studies, how: How, before: JurisdictionMap, after: JurisdictionMap, progress: Progress) -> WhatIf:
+    """The cases of the service as they are now. Nothing of them is kept: they change, and are not the planners' to see."""
+    with at.of.db.reading() as session:
+        table = stored_cases.table_of(session)
+    source = stored_cases.columns_of(PointFile(stored_cases.NAME))
+    warm = whatif.warm_start(before, source, how, at.of.now, after=after, stored=table, progress=progress)
+    progress("route", 2, 4)
+    return whatif.ask(warm, after)
 
 
 def _asked(
@@ -195,14 +223,15 @@ def _asked(
     return whatif.ask(warm, after)
 
 
-def moved_of(answer: WhatIf) -> Moved:
-    """The cases that change squad, to be listed page by page."""
+def moved_of(answer: WhatIf, decimals: int = DECIMALS) -> Moved:
+    """The cases that change squad, to be listed page by page; their places to so many decimals of a degree."""
     found, old = answer.found, answer.warm.base.known
     moved, some = found.moved, slice(0, MOST_MOVED)
     rows = moved.rows[some]
     lon, lat = to_wgs84(old.history.x[rows], old.history.y[rows], system(parse_crs(old.on.settings.work_crs), None))
     squad, step = (moved.squad_before[some], moved.squad_after[some]), (moved.step_before[some], moved.step_after[some])
-    return Moved(len(moved), tuple(map(str, found.squads)), rows + 1, lon, lat, squad, step)
+    places = np.round(lon, decimals), np.round(lat, decimals)
+    return Moved(len(moved), tuple(map(str, found.squads)), rows + 1, *places, squad, step)
 
 
 def moved_page(at: Studies, job: str, limit: int, offset: int) -> dict[str, Any]:

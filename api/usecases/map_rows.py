@@ -20,7 +20,7 @@ COLUMNS: Mapping[LayerName, Mapping[str, Any]] = {
     LayerName.EXTENT: {},
     LayerName.TOWNSHIP: {"township": None, "squad": None},
     LayerName.TERRITORY: {"squad": None, "priority": 0},
-    LayerName.BORDER: {"sides": [], "line_rule": None, "status": None},
+    LayerName.BORDER: {"sides": [], "line_rule": None, "status": None, "zone_m": None},
     LayerName.AGREEMENT: {
         "parties": [], "rule": "whole", "lead": None, "categories": [], "cycle": "month", "zone": None,
     },
@@ -51,6 +51,8 @@ def record_of(row: Row) -> dict[str, Any]:
         out[name] = dict(row.facts) if name == "facts" else row.facts.get(spelled.get(name, name), default)
     if row.layer is LayerName.TERRITORY and row.facts.get("accuracy_m") is not None:
         out["accuracy_m"] = float(row.facts["accuracy_m"])
+    if out.get("zone_m") is not None:
+        out["zone_m"] = float(out["zone_m"])
     if out.get("office") is not None:
         out["office"] = [float(v) for v in out["office"]]
     return out
@@ -66,6 +68,8 @@ def row_told(layer: LayerName, record: Mapping[str, Any], ground: Any, was: Row 
     code = str(record["code"])
     if layer in (LayerName.DUTY, LayerName.CALENDAR):
         facts = dict(record["facts"])
+    elif layer is LayerName.BORDER:
+        facts["zone_m"] = None if facts["zone_m"] is None else repr(float(facts["zone_m"]))
     elif layer in CLAIM_LAYERS:
         facts = _claim_facts(layer, code, own, facts, was)
     elif layer is LayerName.SQUAD:

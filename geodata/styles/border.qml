@@ -53,7 +53,7 @@
   </renderer-v2>
   <labeling type="simple">
     <settings>
-      <text-style fieldName="&quot;neighbours&quot;" isExpression="1" fontFamily="Noto Sans CJK SC" fontSize="7" fontSizeUnit="Point" textColor="60,60,60,255" textOpacity="1">
+      <text-style fieldName="&quot;sides&quot;" isExpression="1" fontFamily="Noto Sans CJK SC" fontSize="7" fontSizeUnit="Point" textColor="60,60,60,255" textOpacity="1">
         <text-buffer bufferDraw="1" bufferSize="0.8" bufferSizeUnits="MM" bufferColor="255,255,255,255" bufferOpacity="0.9"/>
       </text-style>
       <placement placement="3" priority="5" polygonPlacementFlags="2"/>

@@ -145,6 +145,7 @@ def test_every_kind_of_edit_gets_through(zhang: Person) -> None:
         {"kind": "put_row", "layer": "agreement", "properties": {"code": "a1", "parties": ["su00", "su01"], "lead": "su00"}},
         {"kind": "put_row", "layer": "not_served", "properties": {"code": "rail", "authority": "铁路"}, "geometry": square(0, 0)},
         {"kind": "remove_row", "layer": "agreement", "code": "a1"},
+        {"kind": "set_border", "layer": "township", "code": "b1", "between": ["u20", "u21"], "zone_m": 30.0, "line_rule": "CENTRELINE"},
     ):
         answer = zhang.http.post(where, json={"edit": edit})
         assert answer.status_code == 201, (edit["kind"], answer.text)
@@ -203,6 +204,37 @@ def test_signed_and_published_and_followed_at_its_instant(base: str) -> None:
     assert zhang.post("/api/v1/route", place(1050, 1050), 200)["decision"] == before["decision"]
 
 
+def test_a_stretch_of_border_is_set_over_http_and_brings_the_neighbours_within_reach(zhang: Person) -> None:
+    draft = zhang.begin()
+    arcs = zhang.get(f"/api/v1/drafts/{draft}/layers/township/arcs")["features"]
+    arc = next(f for f in arcs if {*f["properties"]["left"], *f["properties"]["right"]} == {"u00", "u01"})
+    ends = [arc["geometry"]["coordinates"][k] for k in (0, -1)]
+    address = f"/api/v1/drafts/{draft}/edits"
+    said = {"kind": "set_border", "layer": "township", "code": "江山路", "zone_m": 120.0, "line_rule": "KERB_FAR", "status": "AGREED"}
+    done = zhang.post(address, {"edit": {**said, "between": ["u00", "u01"], "ends": ends}})
+    assert done["sides"] == ["u00", "u01"]
+    zhang.post(address, {"edit": {"kind": "set_border", "layer": "township", "code": "江山路", "accuracy_m": 0.5, "status": None}})
+    (told,) = zhang.get(f"/api/v1/drafts/{draft}/layers/border")["features"]
+    facts = told["properties"]
+    assert (facts["zone_m"], facts["accuracy_m"], facts["line_rule"], facts["status"]) == (120.0, 0.5, "KERB_FAR", None)
+    assert facts["sides"] == ["u00", "u01"]
+    assert told["geometry"]["type"] in ("LineString", "MultiLineString")
+    zhang.refused("POST", address, 422, "InvalidRequest", json={"edit": {**said, "zone_m": -1.0}})
+    zhang.refused("POST", address, 422, "NothingChosen", json={"edit": {**said, "code": "neu"}})
+    zhang.refused("POST", address, 422, "SidesApart", json={"edit": {**said, "between": ["u00", "u22"]}})
+    signed(Person(str(zhang.http.base_url), "李四"), draft)
+    assert zhang.post("/api/v1/route", place(930, 500), 200)["decision"]["assist"] == []
+    zhang.post(f"/api/v1/drafts/{draft}/publish", {"reason": "江山路两侧"})
+    assert zhang.post("/api/v1/route", place(930, 500), 200)["decision"]["assist"] == ["su01"]
+    second = zhang.begin("乙")
+    off = {"type": "LineString", "coordinates": [ends[0], [ends[0][0] + 0.003, ends[0][1] + 0.003]]}
+    row = {"kind": "put_row", "layer": "border", "properties": {"code": "b2", "sides": ["u00", "u01"], "zone_m": 5.0}, "geometry": off}
+    zhang.post(f"/api/v1/drafts/{second}/edits", {"edit": row})
+    (found,) = (f for f in zhang.get(f"/api/v1/drafts/{second}/findings") if f["layer"] == "border")
+    assert (found["code"], found["severity"], found["blocking"]) == ("stretch_off", "error", True)
+    assert found["place"] is not None
+
+
 def test_comments_waivers_findings_and_the_ledger(zhang: Person) -> None:
     draft = zhang.begin()
     ring = shapely.difference(shapely.box(1000, 1000, 1500, 1500), shapely.box(1050, 1050, 1100, 1100))
@@ -216,7 +248,12 @@ def test_comments_waivers_findings_and_the_ledger(zhang: Person) -> None:
     (gap,) = (f for f in zhang.get(f"/api/v1/drafts/{draft}/findings") if f["severity"] == "error")
     assert (gap["blocking"], gap["in_ledger"]) == (False, True)
     zhang.refused("POST", f"/api/v1/drafts/{draft}/waivers", 422, "NoSuchFinding", json={"finding": "x", "reason": "y"})
-    zhang.post(f"/api/v1/drafts/{draft}/waivers", {"finding": gap["id"], "reason": "有意如此"})
+    zhang.refused("POST", f"/api/v1/drafts/{draft}/waivers", 422, "OnlyWarnings", json={"finding": gap["id"], "reason": "有意如此"})
+    for x, to in ((2_000, "su12"), (2_300.1, "su22")):  # a strip of 10 cm between the two
+        piece = {"kind": "hand_over", "layer": "territory", "piece": square(x, 100, 300), "to": to}
+        zhang.post(f"/api/v1/drafts/{draft}/edits", {"edit": piece})
+    warned = next(f for f in zhang.get(f"/api/v1/drafts/{draft}/findings") if f["severity"] == "warning")
+    zhang.post(f"/api/v1/drafts/{draft}/waivers", {"finding": warned["id"], "reason": "有意如此"})
     assert zhang.get(f"/api/v1/drafts/{draft}/waivers")[0]["by"] == "张三"
     at = place(500, 500)
     (said,) = zhang.post(f"/api/v1/drafts/{draft}/comments", {"text": "此处待核", "place": [at["lon"], at["lat"]]})

@@ -238,6 +238,17 @@ def test_a_superior_decides_with_a_document(desk: Desk) -> None:
     desk.publish(draft.id, "张", "改界", lambda: NOW + DAY)
 
 
+def test_an_edit_is_worked_out_once_and_is_what_its_log_says(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = desk.begin("改界", "张", NOW)
+    edit = bent(draft, "u00", "u01")
+    count = []
+    apply = MoveBorder.apply
+    monkeypatch.setattr(MoveBorder, "apply", lambda *given: count.append(1) or apply(*given))
+    after = desk.add(draft.id, edit, "张", NOW)
+    assert len(count) == 1
+    assert named(after) == named(Desk(desk.db).open(draft.id)) != named(draft), "another process reads the log"
+
+
 def test_errors_block_and_warnings_are_accepted_by_name(desk: Desk) -> None:
     draft = desk.begin("改界", "张", NOW)
     for x, to in ((100, "t1"), (400.1, "t2")):

@@ -64,7 +64,7 @@ def world() -> list[Row]:
     more = [
         Row(LayerName.EXTENT, "extent", ground=on_grid(placed(shapely.box(-50, -50, 2050, 2050)))),
         Row(LayerName.TERRITORY, "su00", own | {"squad": "su00", "priority": 2, "accuracy_m": "0.1"}, box),
-        Row(LayerName.BORDER, "b1", {"neighbours": ["u00", "u10"], "line_rule": "CENTRELINE", "status": "DISPUTED"}, line),
+        Row(LayerName.BORDER, "b1", {"sides": ["u00", "u10"], "line_rule": "CENTRELINE", "status": "DISPUTED", "zone_m": "30.0"}, line),
         Row(LayerName.AGREEMENT, "a1", agreed, box, document="文〔2025〕1号", since=since, accuracy_m=0.05),
         Row(LayerName.DESIGNATION, "d1", blank_facts(LayerName.DESIGNATION, "d1") | {"squad": "su01", "case": "C-1"}),
         Row(LayerName.NOT_SERVED, "铁路", blank_facts(LayerName.NOT_SERVED, "铁路") | {"authority": "铁路", "name": "铁路"}, box, "铁路"),

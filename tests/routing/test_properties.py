@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from geodata.compile import Ground as Claimed
 from geodata.compile import default_extent
+from geodata.stretches import StretchOffBorder
 from routing.ground.certificate import sealed
 from routing.ground.noding import linework
 from routing.ground.verify import load, verify
@@ -99,7 +100,15 @@ def worlds(draw: st.DrawFn) -> World:
     extent = draw(st.one_of(st.none(), shapes(step)))
     on = compiled(made, extent, zone)
     found = draw(stretches(on)) if step >= 1.0 else []
-    return World(made + found, extent, step, zone, compiled(made + found, extent, zone) if found else on)
+    try:
+        return World(made + found, extent, step, zone, compiled(made + found, extent, zone) if found else on)
+    except StretchOffBorder:
+        assume(not any(map(is_thin, made)))  # a vertex put into ground of a millimetre may close it, and its border is gone
+        raise
+
+
+def is_thin(ground: Claimed) -> bool:
+    return ground.geometry is not None and ground.geometry.area < 0.01 * ground.geometry.length
 
 
 @st.composite
@@ -110,13 +119,13 @@ def stretches(draw: st.DrawFn, on: JurisdictionMap) -> list[Claimed]:
     for n in range(draw(st.integers(0, 4))):
         interval = on.intervals[draw(st.integers(0, len(on.intervals) - 1))]
         plate = on.plates[interval.plate]
-        ground = [{on.claims[i] for i in label if isinstance(on.claims[i], Territory)} for label in plate.labels]
+        ground = [{c.squad for i in label if isinstance(c := on.claims[i], Territory)} for label in plate.labels]
         of = np.append(plate.faces.label, plate.outside)[plate.faces.side]
         edges = [e for e, (a, b) in enumerate(of.tolist()) if ground[a] != ground[b]]
         if not edges:
             continue
         e = draw(st.sampled_from(edges))
-        squads = [{g.squad for g in ground[c]} for c in of[e].tolist()]
+        squads = [ground[c] for c in of[e].tolist()]
         a, b = plate.faces.xy[plate.faces.edge[e]] / 1000.0
         cut = sorted(draw(st.sampled_from([(0.0, 1.0), (0.0, 0.5), (0.25, 0.75)])))
         line = [tuple(np.round(a + t * (b - a), 3).tolist()) for t in cut]
