@@ -16,10 +16,12 @@ from api.cli_cases import cases as cases_
 from api.cli_db import db
 from api.cli_history import practice, replay, whatif
 from api.cli_keys import keys, person
+from api.cli_limits import limits
 from api.cli_map import map_store
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.cli_people import openapi, token, user
 from api.cli_serve import serve
+from api.cli_worker import worker
 from api.console import err, lang_now, out, print_json, progress, say, speak, utc_now
 from api.demo import CASES, IN_DATABASE, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
@@ -51,10 +53,12 @@ app.add_typer(map_store, name="map")
 app.add_typer(audit, name="audit")
 app.add_typer(cases_, name="cases")
 app.add_typer(keys, name="keys")
+app.add_typer(limits, name="limits")
 app.add_typer(person, name="person")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.command(name="serve", help="serve")(serve)
+app.command(name="worker", help="worker")(worker)
 app.command(name="openapi", help="openapi")(openapi)
 app.command(name="whatif", help="whatif")(whatif)
 app.command(name="replay", help="replay")(replay)

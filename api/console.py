@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from api import words, words_batch, words_map, words_people, words_sealed, words_whatif
+from api import words, words_batch, words_limits, words_map, words_people, words_sealed, words_whatif
 from geodata.compile import Progress as Told
 from geodata.compile import silent
 from routing.errors import Lang
@@ -19,7 +19,7 @@ from routing.errors import Lang
 out = Console()
 err = Console(stderr=True)
 
-SAID = (words.WORDS, words_whatif.WORDS, words_map.WORDS, words_people.WORDS, words_sealed.WORDS, words_batch.WORDS)
+SAID = (words.WORDS, words_whatif.WORDS, words_map.WORDS, words_people.WORDS, words_sealed.WORDS, words_batch.WORDS, words_limits.WORDS)
 
 _spoken: list[Lang] = ["zh-CN"]
 

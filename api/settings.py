@@ -13,6 +13,7 @@ from geodata.db.engine import parse_url
 
 DATABASE, DEVELOPMENT, HISTORIES = "JIEGUAN_DATABASE", "JIEGUAN_DEVELOPMENT", "JIEGUAN_HISTORIES"
 WORKERS, PRIVATE, MASTER, NEW_MASTER = "JIEGUAN_WORKERS", "JIEGUAN_PRIVATE", "JIEGUAN_MASTER_KEY", "JIEGUAN_NEW_MASTER_KEY"
+WORKER = "JIEGUAN_WORKER"
 ZONE, CHINA = "JIEGUAN_ZONE", "Asia/Shanghai"
 PROXIES = "JIEGUAN_PROXIES"
 SECURE, ISSUER = "JIEGUAN_SECURE_COOKIES", "JIEGUAN_OIDC_ISSUER"
@@ -39,6 +40,8 @@ class Serving:
     development: bool = False
     workers: int = 1
     """Of how many processes this is one. Jobs and past cases are kept in a process, so there are none where there are several."""
+    worker: bool | None = None
+    """Whether it does the jobs, too; None: where the database is embedded, and belongs to this process."""
     proxies: str | None = None
     """Addresses of our own proxies, with commas: what they say of where a request came from is believed, and nobody else."""
     zone: str = CHINA
@@ -90,13 +93,19 @@ class Serving:
 
 
 def of_environment(environment: Mapping[str, str] = os.environ) -> Serving:
-    """JIEGUAN_DATABASE, _DEVELOPMENT, _HISTORIES, _PRIVATE, _MASTER_KEY and _ZONE; JIEGUAN_WORKERS is set for its workers by `serve`."""
+    """JIEGUAN_DATABASE, _DEVELOPMENT, _HISTORIES, _PRIVATE, _MASTER_KEY, _WORKER, _ZONE; `serve` sets JIEGUAN_WORKERS for its workers."""
     database, histories = environment.get(DATABASE, "jieguan.db"), environment.get(HISTORIES) or None
     return Serving(
         database, development(environment), int(environment.get(WORKERS) or 1), histories=histories,
-        private=environment.get(PRIVATE) or None, master=environment.get(MASTER) or None, zone=environment.get(ZONE) or CHINA,
+        private=environment.get(PRIVATE) or None, worker=truth(environment.get(WORKER)),
+        master=environment.get(MASTER) or None, zone=environment.get(ZONE) or CHINA,
         secure=environment.get(SECURE, "").lower() in TRUE, proxies=environment.get(PROXIES) or None, provider=provider_of(environment),
     )  # fmt: skip
+
+
+def truth(value: str | None) -> bool | None:
+    """Yes, no, or nothing said."""
+    return value.lower() in TRUE if value else None
 
 
 def provider_of(environment: Mapping[str, str] = os.environ) -> Provider | None:
