@@ -347,8 +347,9 @@ def test_the_service_of_an_embedded_database_does_its_jobs_and_nobody_else(new_e
     with served(url):
         refused = run("worker", "--db", url, "--once", "--json", "--lang", "zh-CN")
         assert refused.returncode == 2
-        assert json.loads(refused.stdout)["error"] == "WorkedElsewhere"
-        assert "jieguan serve" in refused.stderr
+        told_why = json.loads(refused.stdout)
+        assert told_why["error"] == "WorkedElsewhere"
+        assert "jieguan serve" in told_why["text"]
         with working(Serving(url)) as has:
             until = time.monotonic() + 120
             while len(told(has)) < len(EFFECTS) * CASES and time.monotonic() < until:
