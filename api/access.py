@@ -82,6 +82,7 @@ DRAWS = Access(PLANNER)
 SIGNS = Access(PLANNER | {R.LEADER, R.SUPERVISOR})
 LOOKS_AT_STUDIES = Access(PLANNER | {R.SUPERVISOR})
 RUNS_ACCOUNTS = Access(ADMINISTRATOR)
+SETS_LIMITS = Access(PLANNER | ADMINISTRATOR)
 TAKES_CASES = Access(CALLS | SQUAD | {R.MACHINE})
 LOOKS_AT_CASES = Access(CALLS | SQUAD | {R.SUPERVISOR, R.MACHINE})
 WORKS_ON_CASES = Access(CALLS | SQUAD | {R.SUPERVISOR})
@@ -189,6 +190,11 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("GET", "/api/v1/categories"): OPEN,
     ("POST", "/api/v1/categories"): RUNS_ACCOUNTS,
     ("POST", "/api/v1/categories/{code}/end"): RUNS_ACCOUNTS,
+    ("GET", "/api/v1/limits"): ANY_STAFF,
+    ("POST", "/api/v1/limits"): SETS_LIMITS,
+    ("POST", "/api/v1/limits/{limit}/end"): SETS_LIMITS,
+    ("POST", "/api/v1/escalations"): SETS_LIMITS,
+    ("POST", "/api/v1/escalations/{escalation}/end"): SETS_LIMITS,
     ("POST", "/api/v1/cases"): TAKES_CASES,
     ("POST", "/api/v1/cases/suggestions"): TAKES_CASES,
     ("POST", "/api/v1/cases/batch"): Access(CALLS | {R.MACHINE}),

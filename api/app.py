@@ -43,6 +43,7 @@ from api.routers import (
     files,
     health,
     jobs,
+    limits,
     map_defects,
     map_drafts,
     map_repairs,
@@ -64,6 +65,7 @@ from api.usecases.map_features import MapStore, Shelves
 from api.usecases.map_jobs import Studies, WarmStarts
 from api.usecases.office import Office
 from api.usecases.people import People
+from api.worker import Turn, Worker
 from geodata.drafts import Desk
 from geodata.intake import Limits
 from geodata.store import Maps
@@ -74,7 +76,7 @@ ROUTERS = (
     map_versions.router, map_drafts.router, map_repairs.router, map_defects.router, map_route.router, files.router,
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
-    case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
+    case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers, limits.router,
     publication.router, open311.router, open311.points,
     statistics.router,
 )  # fmt: skip
@@ -112,9 +114,13 @@ def create_app(
                 runner = Jobs(now, queue=serving.queue, keep=serving.keep_jobs)
                 app.state.studies = Studies(of, runner, histories, WarmStarts(serving.keep_warm))
                 app.state.receiving = 0
+                worker = Worker(app.state.office, Turn(serving.database))
+                if db.path is not None if serving.worker is None else serving.worker:
+                    worker.start()
                 try:
                     yield
                 finally:
+                    await to_thread.run_sync(worker.close)
                     await to_thread.run_sync(runner.close)
 
     app = Described(

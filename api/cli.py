@@ -17,11 +17,13 @@ from api.cli_db import db
 from api.cli_drafts import defects, draft
 from api.cli_history import practice, replay, whatif
 from api.cli_keys import keys, person
+from api.cli_limits import limits
 from api.cli_map import map_store
 from api.cli_options import JsonOption, LangOption, with_fields
 from api.cli_people import openapi, token, user
 from api.cli_serve import serve, settings
 from api.cli_statistics import statistics
+from api.cli_worker import worker
 from api.console import err, lang_now, out, print_json, progress, say, speak, utc_now
 from api.demo import CASES, IN_DATABASE, SEED
 from api.usecases.check_layer import Checked, CheckFile, check_layer
@@ -55,12 +57,14 @@ app.add_typer(defects, name="defects")
 app.add_typer(audit, name="audit")
 app.add_typer(cases_, name="cases")
 app.add_typer(keys, name="keys")
+app.add_typer(limits, name="limits")
 app.add_typer(person, name="person")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 app.add_typer(statistics, name="statistics")
 app.command(name="serve", help="serve")(serve)
 app.command(name="settings", help="settings")(settings)
+app.command(name="worker", help="worker")(worker)
 app.command(name="openapi", help="openapi")(openapi)
 app.command(name="whatif", help="whatif")(whatif)
 app.command(name="replay", help="replay")(replay)

@@ -36,10 +36,10 @@ def _people(db: str | None) -> Iterator[tuple[Any, Principal]]:
     with working(serving_of(db)) as has:
         if has.vault.made is not None:
             err.print(say("master_made", file=has.vault.made), highlight=False, markup=False, soft_wrap=True)
-        yield People(has.book, has.vault.mac, utc_now), Principal("cli", f"cli:{_who()}", Role.ADMINISTRATOR, None, "cli")
+        yield People(has.book, has.vault.mac, utc_now), Principal("cli", f"cli:{this_user()}", Role.ADMINISTRATOR, None, "cli")
 
 
-def _who() -> str:
+def this_user() -> str:
     """The user of this machine, for the record."""
     try:
         return getpass.getuser()

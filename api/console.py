@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from api import (
     words,
     words_batch,
+    words_limits,
     words_map,
     words_people,
     words_sealed,
@@ -30,7 +31,7 @@ err = Console(stderr=True)
 
 SAID = (
     words.WORDS, words_whatif.WORDS, words_map.WORDS, words_people.WORDS, words_sealed.WORDS, words_batch.WORDS, words_settings.WORDS,
-    words_statistics.WORDS,
+    words_statistics.WORDS, words_limits.WORDS,
 )  # fmt: skip
 
 _spoken: list[Lang] = ["zh-CN"]

@@ -123,6 +123,10 @@ class Serving:
         1, "工作进程数;多于一个时没有作业和历史案件", "how many processes answer; with several there are no jobs and no past cases",
         least=1, most=64,
     )  # fmt: skip
+    worker: bool | None = _of(
+        None, "服务是否也做到期的作业;不写则只在嵌入式数据库上(别的进程不能打开它)",
+        "does the service the due jobs, too; unsaid: on an embedded database, which no other process may open",
+    )  # fmt: skip
     host: str = _of("127.0.0.1", "监听的地址", "the address to listen on")
     port: int = _of(8000, "端口;0 为任一空闲端口", "the port; 0 is any that is free", least=0, most=65_535)
     log_level: str = _of("info", "日志从哪一级起", "lines of the log from this level on", among=("debug", "info", "warning", "error"))

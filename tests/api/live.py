@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ import shapely
 import uvicorn
 
 from api.app import create_app, running
+from api.settings import Serving
 from api.store.setup import initialise, opened
 from geodata.store import Signing, Version, publish, version_of
 from tests.db.conftest import WORK_CRS
@@ -32,9 +34,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
-def live(url: str, *, development: bool = True, **more: Any) -> Iterator[str]:
-    """The service, by its address."""
-    app = create_app(url, development=development, **more)
+def live(url: str | Serving, *, development: bool = True, worker: bool = False, **more: Any) -> Iterator[str]:
+    """The service, by its address; without its worker, which would look at the clock, unless it is asked for."""
+    serving = url if isinstance(url, Serving) else Serving(url, development)
+    app = create_app(replace(serving, worker=worker), **more)
     options: dict[str, Any] = {**running(app.state.serving), "port": 0, "log_level": "warning", "timeout_graceful_shutdown": 1}
     server = uvicorn.Server(uvicorn.Config(app, lifespan="on", **options))
     thread = threading.Thread(target=server.run, daemon=True)
