@@ -120,10 +120,8 @@ def _copying(table: sa.Table, zone: str) -> str:
             told.append((name, of))
     case = "id" if table is CaseFile.table() else "case_id"
     names, values = ", ".join(name for name, _ in told), ", ".join(value for _, value in told)
-    return (
-        f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {table.name} AS old, generate_series(:first, :last) AS k "
-        f"WHERE old.{case} <= :top"
-    )
+    series = "generate_series(CAST(:first AS integer), CAST(:last AS integer)) AS k"
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM {table.name} AS old, {series} WHERE old.{case} <= :top"
 
 
 def _measure(of: Office, rounds: int) -> None:

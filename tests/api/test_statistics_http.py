@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import openpyxl
 import pytest
 
 from api.cli import main
-from tests.api.staff import Office
+from tests.api.staff import Clock, Office
 
 PATH = "/api/v1/statistics"
 YEAR = {"period": "2026"}
@@ -113,8 +114,12 @@ def run(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
     return said.err if code else said.out
 
 
-def test_from_the_command_line(service: Office, url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_the_command_line(
+    service: Office, url: str, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     some_cases(service)
+    later = clock.now + timedelta(hours=1)
+    monkeypatch.setattr("api.cli_statistics.utc_now", lambda: later)
     where = ("--db", url, "--period", "2026")
     told = json.loads(run(capsys, *where, "--by", "squad", "--format", "json"))
     assert told["total"]["load"]["value"] == 4
