@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api import georeport
 from api.access import ENDPOINTS, OPEN, WELCOME
 from api.problems import TITLES
 from api.schemas.strict import PLAIN
@@ -35,6 +36,13 @@ PROBLEM = {
         },
     },
     "additionalProperties": False,
+}  # fmt: skip
+ERRORS = {
+    "type": "array", "title": "Errors", "description": "as Open311 has them",
+    "items": {
+        "type": "object", "required": ["code", "description"], "additionalProperties": False,
+        "properties": {"code": {"type": "integer"}, "description": {"type": "string"}},
+    },
 }  # fmt: skip
 LOGINS = {
     "token": {"type": "http", "scheme": "bearer", "description": "jieguan token new"},
@@ -68,20 +76,23 @@ def complete(told: dict[str, Any]) -> None:
     """Add to a description what every address has in common."""
     parts = told.setdefault("components", {})
     parts.setdefault("schemas", {})["Problem"] = PROBLEM
+    parts["schemas"]["Errors"] = ERRORS
     parts["securitySchemes"] = LOGINS
     for path, methods in told["paths"].items():
         for name, operation in methods.items():
             method, access = name.upper(), ENDPOINTS[name.upper(), path]
             logins: list[dict[str, list[str]]] = [{login: []} for login in LOGINS]
             operation["security"] = [] if access is OPEN else [*logins, {}] if access is WELCOME else logins
+            if path.startswith(georeport.PREFIX):
+                operation["responses"].pop("422", None)
             for status in refusals(method, path, operation):
                 operation["responses"].setdefault(str(status), {})
-                operation["responses"][str(status)] = _refused(status)
+                operation["responses"][str(status)] = _refused(status, open311=path.startswith(georeport.PREFIX))
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] in ("path", "query"):
                     _say(parameter["schema"], PLAIN)
     for schema in parts["schemas"].values():
-        if schema is not PROBLEM:
+        if schema is not PROBLEM and schema is not ERRORS:
             _say(schema, NO_NUL)
 
 
@@ -90,6 +101,9 @@ def refusals(method: str, path: str, operation: dict[str, Any]) -> Iterator[int]
     access = ENDPOINTS[method, path]
     named = {parameter["name"] for parameter in operation.get("parameters", ())}
     logs_in = any(part in path for part in LOGS_IN)
+    if path.startswith(georeport.PREFIX):
+        yield from (400, 403, 404, 408, 413, 500, 503, 507)
+        return
     yield from (422, 503)
     if path.startswith("/ogc"):
         yield 400
@@ -112,11 +126,12 @@ def refusals(method: str, path: str, operation: dict[str, Any]) -> Iterator[int]
     yield 500
 
 
-def _refused(status: int) -> dict[str, Any]:
+def _refused(status: int, *, open311: bool) -> dict[str, Any]:
     zh, en = TITLES[status]
-    described: dict[str, Any] = {
-        "description": f"{zh} / {en}", "content": {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
-    }
+    content: dict[str, Any] = {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    if open311:
+        content = {"application/json": {"schema": {"$ref": f"{SCHEMAS}Errors"}}, "text/xml": {"schema": {"type": "string"}}}
+    described: dict[str, Any] = {"description": f"{zh} / {en}", "content": content}
     return described | ({"headers": TELLS_WHEN} if status in (429, 503) else {})
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from api import access, draining, pictures, receiving, security, sheets, vault
+from api import access, draining, georeport, pictures, receiving, security, sheets, vault
 from api.schemas import strict
 from api.store import cases, setup
 from api.usecases import (
@@ -35,11 +35,13 @@ from api.usecases import (
     map_writes,
     oidc,
     people,
+    publishing,
     queues,
     reporters,
     rulings,
     vocabulary,
 )
+from api.usecases.georeport import Several, UnknownJurisdiction, UnknownService, UnknownToken
 from api.usecases.route_file import PointFile
 from geodata import child, drafts, edits, ledger, repairs, store
 from geodata.coverages import UnknownArc
@@ -123,6 +125,11 @@ STATUS: Mapping[type[JieguanError], int] = {
     queues.NotYourQueue: 404,
     vocabulary.CategoryInUse: 409,
     vocabulary.NoSuchCategory: 404,
+    publishing.RuleFollows: 409,
+    publishing.NoRuleToEnd: 404,
+    UnknownJurisdiction: 404,
+    UnknownService: 404,
+    UnknownToken: 404,
     lifecycle.StaleCase: 412,
     lifecycle.CaseMovedOn: 409,
     lifecycle.NotAllowed: 409,
@@ -220,7 +227,10 @@ def language(request: Request) -> Lang:
 
 
 def status_of(error: JieguanError) -> int:
-    """The status an error is answered with."""
+    """The status an error is answered with; of several, theirs if they agree."""
+    if isinstance(error, Several):
+        statuses = {status_of(one) for one in error.errors}
+        return statuses.pop() if len(statuses) == 1 else 422
     return next((STATUS[cls] for cls in type(error).__mro__ if cls in STATUS), 422)
 
 
@@ -249,14 +259,18 @@ def _title(status: int, lang: Lang) -> str:
     return TITLES.get(status, TITLES[500 if status >= 500 else 400])[lang == "en"]
 
 
-def problem(status: int, lang: Lang, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
-    """A problem as an answer."""
+def problem(
+    request: Request, status: int, lang: Lang, headers: Mapping[str, str] | None = None, *, several: Sequence[str] = (), **members: Any
+) -> Response:
+    """A problem as an answer; to clients of Open311 as theirs. `several`: its sentences, where it is more than one thing."""
     body = {"type": "about:blank", "title": _title(status, lang), "status": status, **members}
     out = {**(headers or {}), "Content-Language": lang, "Cache-Control": "no-store"}
     if status == 503:
         out["Retry-After"] = "2"
     if status == 401:
         out["WWW-Authenticate"] = "Bearer"
+    if request.url.path.startswith(georeport.PREFIX):
+        return georeport.refusal(request.url.path, status, several or [members["detail"]], out)
     return Response(json.dumps(body, ensure_ascii=False), status, out, "application/problem+json")
 
 
@@ -265,7 +279,8 @@ async def _ours(request: Request, error: Any) -> Response:
     if status == 422 and isinstance(error, map_places.OfTheAddress):
         status = _for_the_address(request)
     headers = {"Retry-After": str(error.facts["seconds"])} if status == 429 else None
-    return problem(status, lang, headers, **told(error, lang))
+    several = [one.text(lang) for one in error.errors] if isinstance(error, Several) else ()
+    return problem(request, status, lang, headers, several=several, **told(error, lang))
 
 
 async def _invalid(request: Request, error: Any) -> Response:
@@ -275,7 +290,7 @@ async def _invalid(request: Request, error: Any) -> Response:
     of_address = bool(found) and all(f["field"].startswith(("query", "path")) for f in found)
     detail = ("；" if lang == "zh-CN" else "; ").join(f"{f['field']} {f['reason']}" for f in found[:5])
     status = _for_the_address(request) if of_address else 422
-    return problem(status, lang, type="urn:jieguan:problem:InvalidRequest", detail=detail, errors=found)
+    return problem(request, status, lang, type="urn:jieguan:problem:InvalidRequest", detail=detail, errors=found)
 
 
 def _for_the_address(request: Request) -> int:
@@ -297,18 +312,18 @@ async def _http(request: Request, error: Any) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:  # an address has a route for each of its methods, and the error knows of one
         headers["Allow"] = ", ".join(access.methods_of(request.url.path))
-    return problem(error.status_code, lang, headers, detail=HTTP.get(error.status_code, HTTP[400])[lang == "en"])
+    return problem(request, error.status_code, lang, headers, detail=HTTP.get(error.status_code, HTTP[400])[lang == "en"])
 
 
 async def _unavailable(request: Request, error: Any) -> Response:
     log.warning("database: %s", type(error).__name__)
     lang = language(request)
-    return problem(503, lang, detail=HTTP[503][lang == "en"])
+    return problem(request, 503, lang, detail=HTTP[503][lang == "en"])
 
 
 async def _unforeseen(request: Request, _error: Any) -> Response:
     lang = language(request)  # the server logs it, as it is raised on, and hangs up: the client is told, lest it ask again on this line
-    return problem(500, lang, {"Connection": "close"}, detail=HTTP[500][lang == "en"])
+    return problem(request, 500, lang, {"Connection": "close"}, detail=HTTP[500][lang == "en"])
 
 
 def _json(value: Any) -> Any:

@@ -95,8 +95,8 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-async def admit(request: Request, path: str) -> None:
-    """Let in who may ask this of an address, by its template; the endpoint finds him by `Who`.
+async def admit(request: Request, path: str, key: str | None = None) -> None:
+    """Let in who may ask this of an address, by its template; the endpoint finds him by `Who`. `key`: a token that came as a field.
 
     Raises NoRule, NotLoggedIn, NotThisRole, CsrfMissing, and in development mode NotThisMachine, PersonMissing, UnknownRole, SquadNeeded.
     """
@@ -105,7 +105,7 @@ async def admit(request: Request, path: str) -> None:
         raise NoRule
     if is_another(request.method, request.url.path, path):
         raise HTTPException(405)
-    principal = ANYBODY if access.open else await _known(request)
+    principal = ANYBODY if access.open else await _known(request) if key is None else await _of_token(request, key)
     if principal.role not in access.roles:
         raise _not_in(principal.role, access)
     request.state.principal = principal
@@ -122,10 +122,7 @@ async def _known(request: Request) -> Principal:
     of: People = request.app.state.people
     if (stated := request.headers.get("authorization")) is not None:
         scheme, _, token = stated.strip().partition(" ")
-        bearer = await run_in_threadpool(people.by_token, of, token.strip()) if scheme.lower() == "bearer" else None
-        if bearer is None:
-            raise NotLoggedIn
-        return bearer
+        return await _of_token(request, token.strip() if scheme.lower() == "bearer" else "")
     if (secret := request.cookies.get(SESSION)) is not None:
         found = await run_in_threadpool(people.by_session, of, secret)
         if found is not None:
@@ -134,6 +131,14 @@ async def _known(request: Request) -> Principal:
                 raise CsrfMissing(header=CSRF_HEADER, cookie=CSRF)
             return principal
     return _developer(request) if request.app.state.serving.development else ANYBODY
+
+
+async def _of_token(request: Request, token: str) -> Principal:
+    """Whose token it is. Raises NotLoggedIn."""
+    found = await run_in_threadpool(people.by_token, request.app.state.people, token) if token else None
+    if found is None:
+        raise NotLoggedIn
+    return found
 
 
 def whence(request: Request) -> str:

@@ -85,8 +85,29 @@ class Provider:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class GeoReport:
+    """What Open311 clients are told of us. `contact`, `keys`: in words."""
+
+    jurisdiction: str | None = _of(
+        None, "Open311 唯一的 jurisdiction_id;不写则不论写什么都收", "the one jurisdiction_id of Open311; without it any will do",
+        name="open311_jurisdiction",
+    )  # fmt: skip
+    contact: str = _of(
+        "运行本服务的城市管理局 / the city-management bureau that runs this service", "Open311 里说的联系方式",
+        "whom to turn to, as Open311 clients are told", name="open311_contact",
+    )  # fmt: skip
+    keys: str = _of(
+        "api_key 由该局发放(jieguan token new --role machine) / the bureau gives out api_keys", "Open311 里说的取得 api_key 的办法",
+        "how to get an api_key, as Open311 clients are told", name="open311_keys",
+    )  # fmt: skip
+    test: bool = _of(
+        False, "试用:所报无人处理", "what is reported by Open311 is acted upon by nobody", name="open311_test"
+    )
+
+
 MIB = 2**20
-NESTED = {"provider": Provider}
+NESTED = {"provider": Provider, "georeport": GeoReport}
 """Fields that are several settings each."""
 
 
@@ -150,6 +171,7 @@ class Serving:
     )
     provider: Provider | None = None
     """Who else knows our people."""
+    georeport: GeoReport = GeoReport()
     keep_maps: int = _of(4, "留在内存的地图版本数", "versions of the map kept in memory", least=1)
     keep_layers: int = _of(64, "留在内存的图层数", "layers kept in memory", least=1)
     private: str | None = _of(

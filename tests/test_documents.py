@@ -16,7 +16,8 @@ from api.settings import NO_SETTINGS, SETTINGS
 DOCUMENTS = ("api/docs/runbook.md", ".github/SECURITY.md", "scripts/backup", "scripts/Containerfile")
 UNITS = ("jieguan.service", "jieguan-sweep.service", "jieguan-sweep.timer", "jieguan-backup.service", "jieguan-backup.timer")
 FAULTS = (
-    "killed", "power", "database is away", "says nothing", "holds a lock", "disk", "too many", "stop", "clock", "record was altered", "master key",
+    "killed", "power",
+    "database is away", "says nothing", "holds a lock", "disk", "too many", "stop", "clock", "record was altered", "master key",
     "old backup", "wrong map", "returns", "queue", "upgrade", "machine is gone", "became known",
 )  # fmt: skip
 

@@ -61,12 +61,16 @@ class StrictRoute(APIRoute):
         """What may stand behind the `?` of its address."""
         return {p.alias for p in get_flat_params(self.dependant) if isinstance(p.field_info, params.Query)}
 
+    async def admit(self, request: Request) -> None:
+        """Let in who may ask. Raises what `security.admit` raises."""
+        await admit(request, self.path_format)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer, known = super().get_route_handler(), self.parameters()
         takes_body, untyped = self.body_field is not None, self.strict_content_type is False
 
         async def handle(request: Request) -> Response:
-            await admit(request, self.path_format)
+            await self.admit(request)
             check_parameters(request, known)
             read = _Read(request.scope, request.receive)
             data = await read.body() if takes_body else b""

@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from api.store.out_tables import PublicationRule
 from api.store.tables import WHOLE, CaseFile, Category, ChainHead, Rule
 from geodata import categories
 from geodata.db import schema
@@ -32,6 +33,13 @@ OWN = {
 ALWAYS = datetime(1, 1, 1, tzinfo=UTC)
 RETENTION, ALL, RETENTION_DAYS = "retention_days", "*", 1095
 """How long after a case has ended it is known who complained: three years, until the bureau makes a rule of its own."""
+DEFAULT = "默认 default"
+"""The document of a row that nobody of the bureau has decided yet."""
+PUBLIC: dict[str, bool] = {
+    "case": True, "agency_responsible": True, "reasons": True, "place": True, "expected_datetime": True, "address": False,
+    "description": False, "media_url": False,
+}  # fmt: skip
+"""What the public is shown of a case until the bureau decides. `case`: that there is one, its category, state and dates."""
 
 
 def initialise(url: str | Path, work_crs: str) -> None:
@@ -79,7 +87,11 @@ def _begin(url: str | Path) -> None:
         if session.get(ChainHead, 1) is None:
             session.add(ChainHead(id=1, event_id=0, hash=GENESIS))
             session.add_all(_vocabulary())
-            session.add(Rule(name=RETENTION, scope=ALL, since=ALWAYS, until=None, value=RETENTION_DAYS, document="默认 default"))
+            session.add(Rule(name=RETENTION, scope=ALL, since=ALWAYS, until=None, value=RETENTION_DAYS, document=DEFAULT))
+            session.add_all(
+                PublicationRule(category=ALL, field=field, since=ALWAYS, until=None, public=public, document=DEFAULT)
+                for field, public in PUBLIC.items()
+            )
 
 
 def _vocabulary() -> list[Category]:

@@ -8,26 +8,23 @@ What may not happen is forbidden by the database itself: see the invariants belo
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from geoalchemy2 import WKBElement
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, mapped_column
 
+from api.store.base import Cases
+from api.store.out_tables import PublicationRule
 from geodata.db.both import Both, Json, forbid, no_insert, no_update, violated
 from geodata.db.engine import Sections
 from geodata.db.shape import LONLAT, Shape
-from geodata.db.tables import MAP, NAMING, MapVersion, Section, Stored
+from geodata.db.tables import MAP, MapVersion, Section
 from routing.case import OPEN, State
 
 STATES = ", ".join(f"'{state.value}'" for state in State)
 OPEN_STATES = ", ".join(f"'{state.value}'" for state in State if state in OPEN)
-
-
-class Cases(Stored):
-    __abstract__ = True
-    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
 
 
 # ---- people ----------------------------------------------------------------------------------------------------------
@@ -146,6 +143,7 @@ class CaseFile(Cases):
         Index(None, "open", "rank", "received_at", "id"),
         Index(None, "state", "open", "rank", "received_at", "id"),
         Index(None, "category", "received_at"),
+        Index(None, "received_at", "id"),
         Index(None, "created_by", "open", "rank", "received_at", "id"),
     )
 
@@ -389,8 +387,8 @@ class Replay(Cases):
 
 
 TABLES: tuple[type[Cases], ...] = (
-    Account, Session, Token, Attempt, Category, Rule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter, Attachment, Counter, Event,
-    ChainHead, Replay,
+    Account, Session, Token, Attempt, Category, Rule, PublicationRule, Cluster, CaseFile, Part, Holding, Side, Ruling, Reporter,
+    Attachment, Counter, Event, ChainHead, Replay,
 )  # fmt: skip
 """In an order in which every row comes after those it refers to."""
 

@@ -79,7 +79,10 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What somebody complains of. `occurred_at` None: now. `found_by`: the squad that found it; `against`: the one complained of."""
+    """What somebody complains of. `occurred_at` None: now. `found_by`: the squad that found it; `against`: the one complained of.
+
+    `address_id`, `media_url`: what a program names beside it; kept sealed with the words, and never fetched.
+    """
 
     category: str
     description: str
@@ -92,6 +95,8 @@ class Complaint:
     confidential: bool = False
     found_by: str | None = None
     against: str | None = None
+    address_id: str = ""
+    media_url: str = ""
 
 
 def take_in(of: Office, who: Principal, complaint: Complaint, asked: Asked, lang: Lang) -> Answer:
@@ -194,6 +199,7 @@ def _filed(
 ) -> CaseFile:  # fmt: skip
     number = cases.next_number(session, now.astimezone(of.zone).date())
     words = {"description": complaint.description.strip(), "address": complaint.address.strip()}
+    words |= {name: said for name in ("address_id", "media_url") if (said := getattr(complaint, name))}
     placed = found.columns()
     begun = received(SquadCode(placed["lead"]), SquadCode(placed["duty"]))
     row = CaseFile(

@@ -130,7 +130,7 @@ def whole(of: Office, row: CaseFile, who: Principal, lang: Lang, part: str | Non
     words = unseal(of.vault, row.key, row.words, about_case(row.number))
     return brief(of, row, lang, part) | {
         "description": None if words is None else words["description"],
-        "erased": words is None,
+        "erased": words is None, "address_id": (words or {}).get("address_id"), "media_url": (words or {}).get("media_url"),
         "channel": row.channel, "channel_name": channel_words(row.channel, lang), "occurred_at": _text(row.occurred_at),
         "found_by": row.found_by, "place": dict(row.place), "error_m": row.error_m,
         "returns": row.returns, "rework": row.rework, "reopened": row.reopened, "replied": row.replied, "attempts": row.attempts,

@@ -73,8 +73,10 @@ def test_every_address_is_asked_by_every_role(base: str, role: Role) -> None:
             answer = http.request(method, path)
             problem = answer.headers.get("content-type") == "application/problem+json"
             refused = answer.json()["type"].rpartition(":")[2] if problem else None
-            told[method, path] = refused if refused in ("NotLoggedIn", "NotThisRole", "NoRule") else "asks"
             no = "NotLoggedIn" if role is Role.PUBLIC else "NotThisRole"
+            if path.startswith("/open311") and answer.status_code == 403:  # its errors have no types
+                refused = no
+            told[method, path] = refused if refused in ("NotLoggedIn", "NotThisRole", "NoRule") else "asks"
             wanted[method, path] = "asks" if role in ASKS[method, path] else no
     assert told == wanted
     assert set(ASKS) == set(ENDPOINTS)

@@ -23,7 +23,7 @@ from api.settings import Serving
 from api.store import cases
 from api.store.opening import working
 from api.store.tables import CASES
-from api.usecases import erasure, queues
+from api.usecases import erasure, georeport, queues
 from api.usecases.intake import Complaint, Contact, take_in
 from api.usecases.lifecycle import Wanted, act
 from api.usecases.office import Office
@@ -42,7 +42,7 @@ OFFICE = (Role.OPERATOR, Role.DISPATCHER, Role.SUPERVISOR)
 OPERATOR, DISPATCHER, SUPERVISOR = (Principal(role.value, role.value, role, None, "session") for role in OFFICE)
 LEADER = Principal("leader", "leader", Role.LEADER, SquadCode("su01"), "session")
 MACHINE = Principal("token:1", "12345", Role.MACHINE, None, "token")
-FEW = {"category", "chain_head", "rule"}
+FEW = {"category", "chain_head", "publication_rule", "rule"}
 """Tables of a few dozen rows at most, whatever happens: reading them whole is as good as any index."""
 OURS = {table.__tablename__ for table in CASES.tables} - FEW
 
@@ -195,6 +195,19 @@ def test_taking_in_and_every_move_takes_indexes_only(office: Office) -> None:
     numbers: list[str] = []
     indexed(office, lambda: numbers.append(_taken(office, 9, MACHINE)))
     indexed(office, lambda: _goes(office, _taken(office, 10)), sorts=True)
+
+
+PUBLIC = {
+    "none": {}, "ended": {"status": "closed"}, "one": {"service_request_id": "x"}, "code": {"service_code": "GB30428:0501"},
+    "codes": {"service_code": "GB30428:0501,GB30428:0504"}, "dates": {"start_date": "2026-11-01", "end_date": "2026-11-30"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_what_the_public_asks_for_is_a_range_of_an_index(office: Office, name: str) -> None:
+    """A category within a period is sorted, and so are the few that are asked for by number."""
+    asked = georeport.wanted(PUBLIC[name], lambda text: datetime.fromisoformat(text).replace(tzinfo=UTC))
+    indexed(office, lambda: georeport.requests(office, asked, "en"), sorts=name in ("one", "code", "codes"))
 
 
 def test_what_runs_once_a_day_takes_indexes_too(office: Office) -> None:

@@ -74,6 +74,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", "scope", "since", name=op.f("pk_rule")),
     )
     op.create_table(
+        "publication_rule",
+        _text("category"),
+        _text("field"),
+        _instant("since"),
+        _instant("until", nullable=True),
+        _truth("public"),
+        _text("document"),
+        sa.CheckConstraint("until > since", name=op.f("ck_publication_rule_period")),
+        sa.PrimaryKeyConstraint("category", "field", "since", name=op.f("pk_publication_rule")),
+    )
+    op.create_table(
         "chain_head",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         _whole("event_id"),
@@ -184,6 +195,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("number", name=op.f("uq_case_file_number")),
     )
     op.create_index(op.f("ix_case_file_category_received_at"), "case_file", ["category", "received_at"])
+    op.create_index(op.f("ix_case_file_received_at_id"), "case_file", ["received_at", "id"])
     op.create_index(op.f("ix_case_file_cluster_id"), "case_file", ["cluster_id"])
     op.create_index(
         op.f("ix_case_file_created_by_open_rank_received_at_id"), "case_file", ["created_by", "open", "rank", "received_at", "id"]

@@ -1,0 +1,30 @@
+"""What the public is shown: the rows, one more, one ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api.routers.asked import StrictRoute
+from api.routers.cases import Of
+from api.schemas.publication import RuleEnd, RuleIn
+from api.security import Who
+from api.usecases import publishing
+
+router = APIRouter(prefix="/api/v1/publication-rules", route_class=StrictRoute, tags=["public"])
+
+
+@router.get("", summary="What the public is shown of a case, by category and field, with the document that says so")
+def listed(of: Of) -> dict[str, Any]:
+    return publishing.listed(of)
+
+
+@router.post("", status_code=201, summary="Another rule from an instant on; the one before it ends there")
+def put(of: Of, who: Who, body: RuleIn) -> dict[str, Any]:
+    return publishing.put(of, who, publishing.NewRule(**body.model_dump()))
+
+
+@router.post("/end", summary="A category has no rule of its own any more")
+def end(of: Of, who: Who, body: RuleEnd) -> dict[str, Any]:
+    return publishing.end(of, who, **body.model_dump())
