@@ -73,7 +73,7 @@ ROUTERS = (
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
     case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers,
-    publication.router, open311.router, open311.points,
+    publication.router, publication.cases, open311.router, open311.points,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")
 LIMITS = {"uploads": "upload_bytes", "histories": "history_bytes", "attachments": "attachment_bytes", "batch": "batch_bytes"}
