@@ -218,6 +218,8 @@ ENDPOINTS: Mapping[tuple[str, str], Access] = {
     ("POST", "/api/v1/clusters/{cluster}/joint"): Access(CALLS),
     # the public: what is shown, and Open311
     ("GET", "/api/v1/publication-rules"): OPEN,
+    ("GET", "/api/v1/published"): OPEN,
+    ("GET", "/api/v1/published/{number}"): OPEN,
     ("POST", "/api/v1/publication-rules"): RUNS_ACCOUNTS,
     ("POST", "/api/v1/publication-rules/end"): RUNS_ACCOUNTS,
     ("GET", "/open311/v2/discovery.{format}"): OPEN,

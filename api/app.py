@@ -77,7 +77,7 @@ ROUTERS = (
     jobs.router, jobs.files,
     ogc_writing.router, ogc.of_draft, ogc.of_map,
     case_files.router, case_files.files, case_files.tables, cases.router, clusters.router, clusters.offers, limits.router,
-    publication.router, open311.router, open311.points,
+    publication.router, publication.cases, open311.router, open311.points,
     statistics.router,
 )  # fmt: skip
 FILES = re.compile(r"/api/v1/(?:drafts/[^/]+/(uploads)|(histories)|cases/[^/]+/(attachments)|cases/(batch))$")

@@ -6,13 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.routers.asked import StrictRoute
-from api.routers.cases import Of
+from api.routers.asked import In, StrictRoute
+from api.routers.cases import Limit, Mark, Number, Of
 from api.schemas.publication import RuleEnd, RuleIn
 from api.security import Who
-from api.usecases import publishing
+from api.usecases import publication, publishing, queues
 
 router = APIRouter(prefix="/api/v1/publication-rules", route_class=StrictRoute, tags=["public"])
+cases = APIRouter(prefix="/api/v1/published", route_class=StrictRoute, tags=["public"])
 
 
 @router.get("", summary="What the public is shown of a case, by category and field, with the document that says so")
@@ -28,3 +29,13 @@ def put(of: Of, who: Who, body: RuleIn) -> dict[str, Any]:
 @router.post("/end", summary="A category has no rule of its own any more")
 def end(of: Of, who: Who, body: RuleEnd) -> dict[str, Any]:
     return publishing.end(of, who, **body.model_dump())
+
+
+@cases.get("", summary="Cases that have ended, as the public may read them, the latest first")
+def published(of: Of, lang: In, limit: Limit = 50, after: Mark = None) -> dict[str, Any]:
+    return publication.listed(of, limit, queues.after(after), lang)
+
+
+@cases.get("/{number}", summary="One of them, with the words a rule publishes, and no person in them")
+def one(of: Of, number: Number, lang: In) -> dict[str, Any]:
+    return publication.one(of, number, lang)

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from api.settings import Serving
 from api.store.opening import anchor_of, working
-from api.store.record import Head, verify
+from api.store.record import Head, last_entry, verify
+from api.store.setup import GENESIS
 from api.store.tables import WHOLE, CaseFile
 from api.usecases.office import about_case
 from api.vault import KEYS, KeyDestroyed
@@ -58,7 +59,9 @@ def restore(file: Path, keys: Path, serving: Serving, noted: Head | None = None)
     copied = copy(file, serving.database, WHOLE)
     _place(keys, folder)
     with working(serving) as has, has.db.reading() as session:
-        anchor = anchor_of(serving)
+        anchor, last = anchor_of(serving), last_entry(session)
+        if not anchor.path.exists():  # a machine that never saw this record: from here on it does
+            anchor.tell(Head(0, GENESIS), last)
         finding = next(iter(verify(session, anchor, () if noted is None else (noted,))), None)
         if finding is not None:
             raise RecordBroken(url=has.db.url, finding=finding.text("zh-CN") + " / " + finding.text("en"))

@@ -178,6 +178,7 @@ def test_the_rates_are_those_of_the_cases(service: Office, url: str, clock: Cloc
     assert not any(name.endswith("_rate") for name, _ in figures(service.base))  # of nothing there is no share
     places = [(500, 500), (500, 500), (1_000, 500), (995, 500), (-5_000, -5_000)]
     numbers = [service.operator.take(x, y)["number"] for x, y in places]
+    numbers.append(service.operator.post("/api/v1/cases", complaint({**place(995, 500), "error_m": 120}), 201)["number"])
     number = service.dispatched(500, 500)
     service.leader("su00").act(number, "sign")
     service.leader("su00").act(number, "request_return", reason="不是我队的", evidence=["照片"])
