@@ -35,7 +35,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from api import problems, settings, telemetry
 from api.description import Described
-from api.draining import FINISH_S, Draining, Worker, of_several
+from api.draining import FINISH_S, Draining, OneOfSeveral, of_several
 from api.routers import (
     case_files,
     cases,
@@ -322,7 +322,7 @@ class Several(Multiprocess):
                 self.should_exit.set()
                 return
             log.warning("worker %s ended (%s); another begins", process.pid, process.exitcode)
-            self.processes[at] = Worker(self.config, self.sockets)
+            self.processes[at] = OneOfSeveral(self.config, self.sockets)
             self.processes[at].start()
         if not self.told and self.started.issuperset(self.processes):
             self.told = True

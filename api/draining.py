@@ -63,7 +63,7 @@ class Draining(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-class Worker(multiprocess.Process):
+class OneOfSeveral(multiprocess.Process):
     """One of several processes, that stops in that order."""
 
     @property
@@ -77,4 +77,4 @@ class Worker(multiprocess.Process):
 
 def of_several() -> None:
     """The supervisor makes its workers by this name, and offers no other way to say of what kind."""
-    multiprocess.Process = Worker  # type: ignore[misc]
+    multiprocess.Process = OneOfSeveral  # type: ignore[misc]

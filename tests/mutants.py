@@ -223,7 +223,7 @@ MUTANTS = (
     # the kernel
     Mutant("metres and millimetres", LOCATE, "reach.zone2 * 1e6", "reach.zone2 * 1e3"),
     Mutant("a line a metre wide", LOCATE, "(2 if d <= 1.0 else", "(2 if d <= 1e6 else"),
-    Mutant("the own line only", LOCATE, "true2 = e2 + max(a2, accuracy2[s])", "true2 = e2 + a2"),
+    Mutant("the own line only", LOCATE, "else max(a2, accuracy2[s]))", "else a2)"),
     Mutant("margins to one's own other ground", LOCATE, "if lead[k, s] != mine:", "if True:"),
     Mutant("the runner-up is a class", LOCATE, "runner = lead[k, across]", "runner = across"),
     Mutant(

@@ -27,6 +27,7 @@ class LimitRow(Cases):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("scheme IS NULL OR category IS NULL", name="one_kind"),
         CheckConstraint("until > since", name="period"),
+        Index(None, "since"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -54,6 +55,7 @@ class Escalation(Cases):
         CheckConstraint("percent > 0", name="percent"),
         CheckConstraint("late_days > 0", name="late_days"),
         CheckConstraint("until > since", name="period"),
+        Index(None, "since"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -177,7 +177,7 @@ def test_p20_drafts_are_not_announced_to_the_public(city_url: str) -> None:
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/metrics", "/.git/config", "/.env", "/api/../.git/HEAD", "/debug"])
 def test_p20_there_is_nothing_where_scanners_look(reading: str, path: str) -> None:
-    assert httpx.get(reading + path).status_code == 404
+    assert httpx.get(reading + path, headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 404  # as a proxy on this machine asks
 
 
 def test_p20_trace_is_no_method(reading: str) -> None:

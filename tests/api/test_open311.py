@@ -116,7 +116,7 @@ def made(url: str) -> Iterator[House]:
         ended = office.supervisor.get(f"/api/v1/cases/{number}/holdings")["holdings"][-1]["until"]
         names["CLOSED"] = datetime.fromisoformat(ended).astimezone(OFFSET).isoformat(timespec="seconds")
         clock.now += timedelta(hours=1)
-        office.operator.act(number, "follow_up", reason="满意")
+        office.operator.act(number, "follow_up", reason="满意", outcome="satisfied")
         for hidden in ({"confidential": True}, {"category": "JIEGUAN:conduct"}, {"against": "su02"}):
             names["HIDDEN"] = office.operator.take(*SPOT, **hidden)["number"]
             names["ALL_HIDDEN"] = f"{names.get('ALL_HIDDEN', '')},{names['HIDDEN']}".strip(",")
