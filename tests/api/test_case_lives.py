@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from api.store.setup import opened
 from api.store.tables import CaseFile, Event, Holding, Part
-from routing.case import OPEN, Action, Actor, Case, Moved, Order, Role, State, allowed, received, step
+from routing.case import OPEN, Action, Actor, Case, Moved, Order, Outcome, Role, State, allowed, received, step
 from routing.model import SquadCode
 from tests.api.live import live, published
 from tests.api.staff import Office, Staff
@@ -85,14 +85,19 @@ def lives(office: Office, audit: Callable[[str], None]) -> type[RuleBasedStateMa
             words: dict[str, Any] = {"reason": "理由", "document": "文 1"} if brought else {}
             said = {**words, "evidence": ["照片"]} if brought else words
             squads = [] if squad is None else [squad]
+            outcome = None
+            if brought and action is Action.FOLLOW_UP:
+                outcome = Outcome.DISSATISFIED if squad == SQUADS[0] else Outcome.SATISFIED
             ordered = Order(
                 action, actor, datetime.now(UTC), None if squad is None else SquadCode(squad), tuple(map(SquadCode, squads)),
                 words.get("reason", ""), ("照片",) if brought else (), words.get("document", ""), REVIEW if brought else None,
+                outcome=outcome,
             )  # fmt: skip
             wanted = step(case, ordered)
             body = {"action": action.value, "seen": self.versions[number], "squads": squads, **said}
             body |= {"squad": squad} if squad is not None else {}
             body |= {"review": REVIEW.isoformat()} if brought else {}
+            body |= {} if outcome is None else {"outcome": outcome.value}
             answer = staff.http.post(f"/api/v1/cases/{number}/actions", json=body)
             told = answer.json()
             if answer.status_code == 404:  # a squad that has nothing to do with it
