@@ -114,7 +114,7 @@ def test_schemathesis_finds_nothing(tokens: tuple[str, dict[Role, str]]) -> None
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_schemathesis_finds_nothing_with_all_it_has(tokens: tuple[str, dict[Role, str]]) -> None:
     _, wrong = run(tokens, 30, "examples", "coverage", "fuzzing", "stateful")
     assert not wrong, "\n".join(wrong)
