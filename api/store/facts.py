@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as lite_insert
 from sqlalchemy.orm import Session
 
+from api.store.clock_tables import ClockRow
 from api.store.fact_tables import CaseFact, DayFact, FactChange
 from api.store.record import Entry
 from api.store.tables import CaseFile, Event, Holding
@@ -28,6 +29,7 @@ from routing import facts
 from routing.case import State
 from routing.errors import JieguanError
 from routing.facts import BASES, SUMS, Beside, Cell, Life
+from routing.limits import Stage
 from routing.model import SquadCode
 
 RECEIVED, MOVED = "received", "moved"
@@ -52,9 +54,17 @@ class Due:
     closing: datetime | None
 
 
-def due_of(session: Session, row: CaseFile) -> Due:  # noqa: ARG001 - the clocks are rows beside the case
-    """The limits of a case, as they stand after its last move: the one place that knows where they are kept."""
-    return Due(row.due_at, row.due_at)
+def due_of(session: Session, row: CaseFile) -> Due:
+    """The limits of a case, as they stand after its last move. Who has it is held to the clock that began last: to his own, and of
+    a limit in stages to its last stage. Ones that ran out or stopped count as they were.
+    """
+    query = sa.select(ClockRow.step, ClockRow.started_at, ClockRow.due_at).where(ClockRow.case_id == row.id)
+    clocks = session.execute(query).all()
+
+    def last(step: Stage) -> datetime | None:
+        return max(((clock.started_at, clock.due_at) for clock in clocks if clock.step == step), default=(None, None))[1]
+
+    return Due(last(Stage.HANDLE), last(Stage.WHOLE))
 
 
 # ---- a case ----------------------------------------------------------------------------------------------------------

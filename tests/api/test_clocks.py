@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from api import words_limits
 from api.settings import Serving
 from api.store.clock_tables import ClockRow, Escalation, Job
+from api.store.fact_tables import CaseFact
 from api.store.opening import Working, working
 from api.store.tables import CaseFile, Event, Part, Side
 from api.usecases import office as use
@@ -54,7 +55,7 @@ def worked(has: Working, clock: Clock) -> Callable[[], Counts]:
     return lambda: work.once(of, work.myself())
 
 
-def test_each_move_sets_pauses_and_stops_its_clocks(service: Office, clock: Clock) -> None:
+def test_each_move_sets_pauses_and_stops_its_clocks(service: Office, clock: Clock, has: Working) -> None:
     leader = service.leader("su00")
     taken = service.operator.take(500, 500, channel="12345")  # Friday, ten o'clock
     number = taken["number"]
@@ -89,15 +90,22 @@ def test_each_move_sets_pauses_and_stops_its_clocks(service: Office, clock: Cloc
     told = leader.case(number)
     assert running(told).keys() == {"whole"}  # the check has no limit until the bureau sets one
     ended = {c["step"]: (c["outcome"], c["light"]) for c in told["clocks"] if c["stopped_at"]}
+    told_last = {c["step"]: c["due_at"] for c in told["clocks"]}
     assert ended["handle"] == ("report", "green")
     assert ended["review"] == ("resume", "green")
     service.operator.act(number, "reply", reason="已答复")
     service.dispatcher.act(number, "take_to_check")
     closed = service.checker.act(number, "close")
     assert (closed["due_at"], closed["light"]) == (None, None)
+    with has.db.reading() as session:
+        (fact,) = session.scalars(sa.select(CaseFact))
+    assert fact.handle_due is not None
+    assert fact.close_due is not None
+    assert (shown(fact.handle_due.isoformat()), fact.handled_in_time) == ("12-18 17:30", 1)
+    assert (shown(fact.close_due.isoformat()), fact.closed_in_time) == (shown(told_last["whole"]), 1)
 
 
-def test_a_handover_gives_the_receiver_a_limit_and_keeps_the_first(service: Office, clock: Clock) -> None:
+def test_a_handover_gives_the_receiver_a_limit_and_keeps_the_first(service: Office, clock: Clock, has: Working) -> None:
     number = service.dispatched()
     service.leader("su00").act(number, "sign")
     clock.now = on("2026-11-25 09:00")
@@ -108,6 +116,11 @@ def test_a_handover_gives_the_receiver_a_limit_and_keeps_the_first(service: Offi
     assert running(told) == {"handle su00": ("green", "11-27 17:30"), "handle su01": ("green", "12-02 17:30")}
     assert {c["squad"]: c["first"] for c in told["clocks"] if c["step"] == "handle"} == {"su00": True, "su01": False}
     assert shown(told["due_at"]) == "11-27 17:30"
+    other.act(number, "report", reason="已整改", evidence=["照片"])
+    with has.db.reading() as session:
+        (fact,) = session.scalars(sa.select(CaseFact))
+    assert fact.handle_due is not None
+    assert (fact.squad, shown(fact.handle_due.isoformat()), fact.handled_in_time) == ("su01", "12-02 17:30", 1)  # held to his own
 
 
 def test_a_limit_in_stages_is_reached_stage_by_stage(service: Office) -> None:
