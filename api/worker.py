@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.usecases import work
+from api.usecases import statistics, work
 from api.usecases.office import Office
 from api.usecases.work import KINDS, Counts, Kind
 from geodata.db.engine import parse_url
@@ -26,7 +26,8 @@ from routing.errors import JieguanError
 POLL_S = 1.0
 """How long nobody looks whether there is something to do."""
 STOP_S = 30.0
-SWEEP = timedelta(hours=1)
+SWEEP, SETTLE = timedelta(hours=1), timedelta(minutes=5)
+"""How often old jobs are forgotten, and changes of figures added up."""
 log = logging.getLogger("jieguan")
 
 
@@ -83,6 +84,7 @@ class Worker:
         self.name, self.counts = work.myself(), Counts()
         self._stop = threading.Event()
         self._swept: datetime | None = None
+        self._settled: datetime | None = None
         self._thread = threading.Thread(target=self.run, name="jieguan-worker", daemon=True)
 
     def start(self) -> None:
@@ -120,3 +122,6 @@ class Worker:
         if self._swept is None or now - self._swept > SWEEP:
             work.forget(self._of.db, now)
             self._swept = now
+        if self._settled is None or now - self._settled > SETTLE:
+            statistics.settle(self._of)
+            self._settled = now

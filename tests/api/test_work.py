@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from api.settings import Serving
 from api.store import jobs
 from api.store.clock_tables import ClockRow, Job
+from api.store.fact_tables import FactChange
 from api.store.opening import Working, working
 from api.store.record import Entry, Page, verify
 from api.store.tables import CaseFile, Event, Side
@@ -399,6 +400,23 @@ def test_the_turn_is_one_processs_and_free_when_it_is_given_back(tmp_path: Path)
     one.give_back()
     other.require()
     assert Turn("postgresql://nobody@nowhere/x").mine()
+
+
+def test_a_worker_adds_up_the_figures(has: Working, service: Staff_) -> None:
+    service.operator.take(500, 500)
+
+    def unsettled() -> int:
+        with has.db.reading() as session:
+            return int(session.scalar(sa.select(sa.func.count()).select_from(FactChange)) or 0)
+
+    assert unsettled() > 0
+    worker = Worker(office(has), Turn(has.db.url if has.db.path is None else str(has.db.path)), NOTES, poll_s=0.01)
+    worker.start()
+    end = time.monotonic() + 30
+    while unsettled() and time.monotonic() < end:
+        time.sleep(0.05)
+    worker.close()
+    assert unsettled() == 0
 
 
 def test_a_worker_goes_on_when_the_database_was_away(has: Working, monkeypatch: pytest.MonkeyPatch) -> None:
