@@ -229,8 +229,8 @@ MUTANTS = (
     Mutant(
         "less than the zone",
         LOCATE,
-        "if d <= max(max(zone2, true2), 1.0):",
-        "if d < max(max(zone2, true2), 1.0):",
+        "d <= max(zone2[like], true2)):",
+        "d < max(zone2[like], true2)):",
     ),
     Mutant("columns are rows", LOCATE, "v = root[r * columns + c]", "v = root[c * columns + r]"),
     Mutant("one error for all", LOCATE, "e2 = error2[i]\n", "e2 = error2[0]\n"),

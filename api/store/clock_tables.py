@@ -27,7 +27,6 @@ class LimitRow(Cases):
         CheckConstraint("amount > 0", name="amount"),
         CheckConstraint("scheme IS NULL OR category IS NULL", name="one_kind"),
         CheckConstraint("until > since", name="period"),
-        Index(None, "since"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -55,7 +54,6 @@ class Escalation(Cases):
         CheckConstraint("percent > 0", name="percent"),
         CheckConstraint("late_days > 0", name="late_days"),
         CheckConstraint("until > since", name="period"),
-        Index(None, "since"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -350,7 +350,7 @@ def test_use_cases_know_no_fastapi(repo: Path) -> None:
 def test_openapi_describes_everything_with_examples(reading: str) -> None:
     told = Person(reading).get("/api/openapi.json")
     edits = told["paths"]["/api/v1/drafts/{draft}/edits"]["post"]["requestBody"]["content"]["application/json"]
-    assert set(edits["examples"]) == {"hand_over", "move_border", "put_row"}
+    assert set(edits["examples"]) == {"hand_over", "move_border", "put_row", "set_border"}
     assert "/ogc/drafts/{draft}/collections/{layer}/items/{feature}" in told["paths"]
     assert all("summary" in op for path in told["paths"].values() for op in path.values())
 

@@ -733,7 +733,7 @@ def test_practice_since_a_day_leaves_out_what_was_before(zhang: Person) -> None:
 ASKED: dict[str, tuple[str, str, Any, int, str]] = {
     "what-if on no history": ("POST", "/api/v1/drafts/DRAFT/what-if", {"history": "none"}, 404, "UnknownHistory"),
     "what-if of no draft": ("POST", "/api/v1/drafts/none/what-if", {"history": "old"}, 404, "UnknownDraft"),
-    "what-if on nothing": ("POST", "/api/v1/drafts/DRAFT/what-if", {}, 422, "InvalidRequest"),
+    "what-if on nothing": ("POST", "/api/v1/drafts/DRAFT/what-if", {}, 422, "WhichCases"),
     "what-if of a revision to come": ("POST", "/api/v1/drafts/DRAFT/what-if", {"history": "old", "revision": 9}, 409, "EditConflict"),
     "what-if of no revision": ("POST", "/api/v1/drafts/DRAFT/what-if", {"history": "old", "revision": "1"}, 422, "InvalidRequest"),
     "what-if with a zone below nothing": ("POST", "/api/v1/drafts/DRAFT/what-if", {"history": "old", "zone_m": -1}, 422, "InvalidRequest"),

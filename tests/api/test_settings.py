@@ -128,11 +128,11 @@ def test_a_wrong_value_of_the_file_names_the_file_and_a_secret_is_not_repeated(t
 
 def test_what_is_no_setting_is_told_with_what_was_meant(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
-    file.write_text("worker = 2")
+    file.write_text("wokers = 2")
     with pytest.raises(UnknownSetting, match="workers"):
         of_environment({"JIEGUAN_SETTINGS": str(file)})
     with pytest.raises(UnknownSetting, match="JIEGUAN_WORKERS"):
-        of_environment({"JIEGUAN_WORKER": "2"})
+        of_environment({"JIEGUAN_WORKRES": "2"})
     of_environment({"JIEGUAN_SERVICE_HOST": "10.0.0.1", "JIEGUAN_TEST_DATA": "x"})  # of others
     file.write_text("worker = ")
     with pytest.raises(SettingsUnreadable):

@@ -294,6 +294,7 @@ def told(has: Working) -> Counter[tuple[str, str]]:
     return Counter((body["number"], body["effect"]) for body in bodies)
 
 
+@pytest.mark.slow
 def test_workers_killed_at_any_time_tell_everybody_once(url: str, workers: ForkServerContext) -> None:
     seed = 20261122
     numbers = late_cases(url, NOW)
@@ -339,6 +340,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(line, env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.slow
 def test_the_service_of_an_embedded_database_does_its_jobs_and_nobody_else(new_embedded: NewUrl) -> None:
     from tests.api.live import published
 
@@ -361,6 +363,7 @@ def test_the_service_of_an_embedded_database_does_its_jobs_and_nobody_else(new_e
         assert told(has) == {(number, effect): 1 for number in numbers for effect in EFFECTS}
 
 
+@pytest.mark.slow
 def test_the_worker_of_a_server_is_a_program_of_its_own(new_postgresql: NewUrl) -> None:
     from tests.api.live import published
 

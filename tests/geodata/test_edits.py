@@ -34,6 +34,7 @@ from geodata.edits import (
     RemoveRow,
     ReplaceGround,
     SelfCrossing,
+    SetBorder,
     Split,
     SquadStillNamed,
     UnknownEdit,
@@ -436,6 +437,7 @@ def test_an_edit_can_be_written_down_and_read_again() -> None:
     edits: list[Edit] = [edit for edit, _ in BAD]
     edits += [MoveBorder(layer="township", arc="a", path=((0, 0), (1, 1))), MoveNode(layer="township", node=(0, 0), to=(1, 1))]
     edits += [PutRow(row=row_said(township("u", GROUNDS["u00"]))), ReplaceGround(layer="township", code="u", piece=box(0, 0, 1, 1))]
+    edits += [SetBorder(layer="township", code="b", says={"zone_m": "20"}, between=("u00", "u01"), ends=((0, 0), (1, 1)))]
     assert {e.kind for e in edits} == set(KINDS)
     for edit in edits:
         assert edit_of(edit.said()) == edit

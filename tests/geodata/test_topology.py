@@ -323,7 +323,8 @@ def test_both_languages_say_the_same(key: str) -> None:
 
 
 def test_every_check_has_its_words() -> None:
-    assert {key.partition(":")[0] for key in WORDS} == {code for code, _ in CHECKS}
+    of_drafts = {"stretch_off"}  # found by geodata.border_rows
+    assert {key.partition(":")[0] for key in WORDS} == {code for code, _ in CHECKS} | of_drafts
 
 
 def messy() -> list[tuple[str, Any]]:

@@ -42,7 +42,7 @@ OFFICE = (Role.OPERATOR, Role.DISPATCHER, Role.SUPERVISOR)
 OPERATOR, DISPATCHER, SUPERVISOR = (Principal(role.value, role.value, role, None, "session") for role in OFFICE)
 LEADER = Principal("leader", "leader", Role.LEADER, SquadCode("su01"), "session")
 MACHINE = Principal("token:1", "12345", Role.MACHINE, None, "token")
-FEW = {"category", "chain_head", "publication_rule", "rule"}
+FEW = {"category", "chain_head", "escalation", "limit_rule", "publication_rule", "rule"}
 """Tables of a few dozen rows at most, whatever happens: reading them whole is as good as any index."""
 OURS = {table.__tablename__ for table in CASES.tables} - FEW
 

@@ -458,7 +458,6 @@ def _upgrade_time() -> None:
         sa.CheckConstraint("until > since", name=op.f("ck_limit_rule_period")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_limit_rule")),
     )
-    op.create_index(op.f("ix_limit_rule_since"), "limit_rule", ["since"])
     op.create_table(
         "escalation",
         _whole("id"),
@@ -478,7 +477,6 @@ def _upgrade_time() -> None:
         sa.CheckConstraint("until > since", name=op.f("ck_escalation_period")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_escalation")),
     )
-    op.create_index(op.f("ix_escalation_since"), "escalation", ["since"])
     op.create_table(
         "clock",
         _whole("id"),
