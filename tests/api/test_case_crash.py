@@ -260,14 +260,19 @@ def own_server() -> Iterator[tuple[str, Callable[[], None]]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+SECONDS = [pytest.param(20, id="20 s"), pytest.param(60, id="60 s", marks=pytest.mark.full)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["embedded"], indirect=True)
-def test_g1_eight_clients_for_a_minute(new_url: NewUrl) -> None:
-    hold(new_url(initialised=True), 8, 60, 5)
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_g1_eight_clients(new_url: NewUrl, seconds: int) -> None:
+    hold(new_url(initialised=True), 8, seconds, 5)
 
 
 @pytest.mark.slow
-def test_g1_fifty_clients_for_a_minute_on_a_server_that_is_restarted() -> None:
+@pytest.mark.parametrize("seconds", SECONDS)
+def test_g1_fifty_clients_on_a_server_that_is_restarted(seconds: int) -> None:
     with own_server() as (url, again):
         initialise(url, WORK_CRS)
-        hold(url, 50, 60, 5, restart=again, restarts=2)
+        hold(url, 50, seconds, 5, restart=again, restarts=2)

@@ -228,6 +228,6 @@ def test_two_workers_on_postgis(new_postgresql: NewUrl) -> None:
     hold(new_postgresql(initialised=True), 3, lambda url: served(url, *WORKERS))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_readers_and_planners_for_a_minute_on_postgis(new_postgresql: NewUrl) -> None:
     hold(new_postgresql(initialised=True), 60, lambda url: served(url, "--development"))
