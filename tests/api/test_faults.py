@@ -236,9 +236,9 @@ class House:
     def asked(self) -> Asked:
         return Asked(f"k{next(self.keys)}", b"{}")
 
-    def take(self, asked: Asked, x: float = 1_500) -> str:
+    def take(self, asked: Asked, x: float = 1_500, category: str = CATEGORY) -> str:
         where = place(x, 500)
-        said = Complaint(CATEGORY, "店外经营", "phone", Where(where["lon"], where["lat"]), contact=Contact("王女士", "13800000000"))
+        said = Complaint(category, "店外经营", "phone", Where(where["lon"], where["lat"]), contact=Contact("王女士", "13800000000"))
         return str(intake.take_in(self.office, self.people["operator"], said, asked, "en").body["number"])
 
     def act(self, number: str, asked: Asked, who: str, action: Action, squad: str | None) -> None:
@@ -248,10 +248,14 @@ class House:
         where = Where(**place(500, 1_500)) if action is Action.REROUTE else None
         squads = ("su02",) if action is Action.START_JOINT else ()
         review = datetime(2030, 1, 1, tzinfo=UTC)
-        wanted = Wanted(action, seen, False, squad, squads, "理由", ("照片",), "7 号", review, where, outcome=VISITED.get(action))
+        wanted = Wanted(
+            action, seen, squad=squad, squads=squads, reason="理由", evidence=("照片",), document="7 号", review=review, where=where,
+            milestone="stop" if action is Action.REACH else "", outcome=VISITED.get(action),
+        )  # fmt: skip
         lifecycle.act(self.office, self.people[who], number, wanted, asked, "en")
 
 
+IN_STAGES, STAGED = "in stages", "GB30428:0101"
 VISITED = {Action.FOLLOW_UP: Outcome.SATISFIED}
 LIVES = {
     "to the end": (
@@ -274,6 +278,7 @@ LIVES = {
         "leader request_extension, dispatcher refuse_extension, leader request_suspension, dispatcher refuse_suspension, "
         "leader request_suspension, dispatcher suspend, dispatcher resume, dispatcher start_joint, other finish_part"
     ),
+    IN_STAGES: "operator accept, dispatcher register, dispatcher dispatch, leader sign, leader reach",
     "refused": "operator refuse",
     "answered": "operator answer",
     "void": "operator verify, operator void",
@@ -318,7 +323,7 @@ def test_g14_an_intake_that_fails_anywhere_leaves_nothing(house: House) -> None:
 @pytest.mark.parametrize("life", LIVES)
 def test_g14_an_order_that_fails_anywhere_leaves_nothing(house: House, life: str) -> None:
     """Each kind of order of a life, the first time it comes."""
-    number, done = house.take(house.asked()), dict[str, int]()
+    number, done = house.take(house.asked(), category=STAGED if life == IN_STAGES else CATEGORY), dict[str, int]()
     for said in LIVES[life].split(", "):
         who, action, *squad = said.split()
         asked = house.asked()
