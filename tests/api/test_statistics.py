@@ -223,7 +223,7 @@ def test_figures_are_what_the_record_says(of: Office) -> None:
     assert agree(of, whole(of)) == compared > 40
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_figures_of_two_hundred_random_histories(of: Office) -> None:
     compared = held_to_account(of, 11, 200, 22)
     print(f"200 histories, {compared} numbers that are not nothing were compared")
