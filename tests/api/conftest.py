@@ -23,6 +23,16 @@ from tests.db.conftest import (  # noqa: F401 - fixtures: a database of either k
     server,
 )
 
+ON_A_SERVER_SLOWLY = {f"test_{name}.py" for name in ("open311", "cases", "case_files", "oidc", "batch", "people", "clocks")}
+"""Files whose many tests run on the embedded database each time, and on a server's in the slow part."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name == "api" and item.path.name in ON_A_SERVER_SLOWLY and "postgresql" in item.name:
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def template_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
