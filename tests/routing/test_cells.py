@@ -28,10 +28,10 @@ def subdivided(shapes: list[Any]) -> tuple[Subdivision, tuple[tuple[int, ...], .
     return dissolve(whole, number[:-1], int(number[-1])), classes, int(number[-1])
 
 
-def found(cells: Cells, n_class: int, xy: Floats, reach_m: float = 15.0) -> Found:
-    """Each class leads itself, so the margin is the distance to any other."""
+def found(cells: Cells, n_class: int, xy: Floats, reach_m: float = 15.0, kinds: int = 1) -> Found:
+    """Each class leads itself, so the margin is the distance to any other. `kinds` of edges, all alike."""
     answers = Answers(np.arange(n_class, dtype=np.int32)[None, :], np.zeros((1, n_class), bool), ONE)
-    reach = Reach(np.zeros(1), np.array([reach_m**2]), np.array([-1.0]), np.zeros(n_class), min(100.0, cells.reach / 1000))
+    reach = Reach(np.zeros(1), np.full(kinds, reach_m**2), np.full(kinds, -1.0), np.zeros(n_class), min(100.0, cells.reach / 1000))
     return locate(cells, xy[:, 0].copy(), xy[:, 1].copy(), reach, answers)
 
 
@@ -101,8 +101,10 @@ def test_a_vertex_where_three_classes_meet_has_one_of_them() -> None:
 
 @pytest.mark.parametrize("name", sorted(MAPS))
 def test_every_vertex_of_the_city_belongs_to_a_class_that_touches_it(name: str) -> None:
-    for plate in MAPS[name]().plates:
-        got = found(plate.cells(100.0), len(plate.labels), plate.faces.xy / 1000.0)
+    on = MAPS[name]()
+    for number, plate in enumerate(on.plates):
+        kinds = len(on.widths(number, 15.0)[0])
+        got = found(plate.cells(100.0), len(plate.labels), plate.faces.xy / 1000.0, kinds=kinds)
         polygons = plate.faces.polygons()
         tree = shapely.STRtree(polygons)
         vertex, face = tree.query(shapely.points(plate.faces.xy / 1000.0), predicate="dwithin", distance=1e-9)
